@@ -1,0 +1,111 @@
+"""`lethe engine`: start the engine behind the gateway, with the plug-in and its fence."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FRONT = "steering.engine.vllm.front.Front"
+CUDA_ONLY = ("torchvision", "torchaudio", "torchcodec")
+
+
+def engine(
+    context: typer.Context,
+    model: Annotated[str, typer.Option(help="Short name, local folder or hub id.")],
+    backend: Annotated[str, typer.Option(help="vllm or local; vllm where it is installed.")] = "auto",
+    host: Annotated[str, typer.Option(help="Keep it on loopback or a private network.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option()] = 8001,
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    served_model_name: Annotated[str | None, typer.Option(help="Name that clients use; default: the model's.")] = None,
+) -> None:
+    """Start an inference engine that can run interventions; further arguments go to vLLM unchanged.
+
+    The key that gateway and engine share is read from LETHE_ENGINE_KEY.
+    """
+    from steering.weights import WeightsError, resolve
+
+    if not os.environ.get("LETHE_ENGINE_KEY"):
+        raise typer.BadParameter("LETHE_ENGINE_KEY is not set: `lethe keygen` prints one for gateway and engine")
+    try:
+        where = resolve(model)
+    except WeightsError as error:
+        raise typer.BadParameter(str(error), param_hint="--model") from None
+    if backend == "auto":
+        backend = "vllm" if importlib.util.find_spec("vllm") else "local"
+    name = served_model_name or Path(model).name
+    if backend == "vllm":
+        _exec_vllm(str(where), name, host, port, dtype, context.args)
+    elif backend == "local":
+        from steering.engine.server import serve
+
+        key = os.environ["LETHE_ENGINE_KEY"].encode()
+        serve(str(where), served_model_name=name, host=host, port=port, key=key, dtype=dtype)
+    else:
+        raise typer.BadParameter(f"{backend} is not a backend; use vllm or local", param_hint="--backend")
+
+
+def vllm_command(model: str, name: str, host: str, port: int, dtype: str, extra: list[str]) -> list[str]:
+    """The command line that starts vLLM with the front.
+
+    The additional configuration enters vLLM's compile hash: an artefact that was compiled without the corruption site
+    can then not be loaded. Bundle contents are not part of it, so that policies go live without recompiling.
+    """
+    from steering.engine.vllm.table import MAX_PROGRAMS
+
+    compile_salt = {"lethe": {"version": version("lethe-llm"), "sites": ["embed"], "programs": MAX_PROGRAMS}}
+    if dtype == "auto" and (config := Path(model) / "config.json").is_file():
+        # vLLM's own "auto" turns float32 into bfloat16; a program is fitted for the dtype of the weights
+        found = json.loads(config.read_text(encoding="utf-8"))
+        dtype = found.get("dtype") or found.get("torch_dtype") or dtype
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model]
+    command += ["--served-model-name", name, "--host", host, "--port", str(port), "--dtype", dtype]
+    command += ["--middleware", FRONT, "--additional-config", json.dumps(compile_salt)]
+    if _cpu_build():
+        command += ["--enforce-eager", "--block-size", "32"]
+    return command + extra
+
+
+def vllm_environment(environment: dict[str, str], model: str) -> dict[str, str]:
+    """Environment for vLLM. Raises ValueError for one under which the plug-in would not be loaded."""
+    plugins = environment.get("VLLM_PLUGINS")
+    if plugins is not None and "lethe" not in plugins.split(","):
+        raise ValueError(f"VLLM_PLUGINS={plugins} leaves out the plug-in: add `lethe` to it, or unset it")
+    out = {**environment, "VLLM_NO_USAGE_STATS": "1"}
+    if Path(model).is_dir():
+        out.setdefault("HF_HUB_OFFLINE", "1")
+    if _cpu_build():
+        out.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+        # One core is left to the other processes: OpenMP's barriers spin, and one preempted thread stalls every
+        # operation for a scheduler's time slice (measured on 2 busy cores: 148 tokens/s with 1 thread, 10 with 2).
+        out.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
+    return out
+
+
+def _exec_vllm(model: str, name: str, host: str, port: int, dtype: str, extra: list[str]) -> None:
+    if importlib.util.find_spec("vllm") is None:
+        raise typer.BadParameter("vLLM is not installed: `pip install lethe-llm[vllm]`, or use --backend local")
+    broken = [p for p in CUDA_ONLY if _cpu_build() and importlib.util.find_spec(p)]
+    if broken:
+        names = " ".join(broken)
+        raise typer.BadParameter(f"{names} beside a CPU build of torch break vLLM: `pip uninstall -y {names}`")
+    try:
+        environment = vllm_environment(dict(os.environ), model)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    command = vllm_command(model, name, host, port, dtype, extra)
+    os.execve(command[0], command, environment)  # noqa: S606 - our own interpreter, no shell
+
+
+def _cpu_build() -> bool:
+    try:
+        version("vllm-cpu")
+    except PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Does this text touch what must be forgotten? Text in, verdict out; no HTTP, no engine."""

@@ -1,0 +1,56 @@
+"""What goes into the guards and what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Source = Literal["none", "alias", "classifier"]
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """One string of a request that can reach the prompt.
+
+    `path` is its JSON pointer in the request body, e.g. `/messages/1/content` or `/prompt/0`.
+    """
+
+    path: str
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """Characters `[start, end)` of the original text of part number `part`."""
+
+    part: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one policy's guard says about one request.
+
+    Attributes:
+        policy: opaque number of the policy, never its name.
+        flagged: whether the request touches the policy.
+        score: P(positive) of the worst window, in [0, 1]; 1.0 for an alias match that is a verdict by itself.
+        p_value: conformal p-value of that score over all active policies, in (0, 1].
+        source: what decided.
+        entities: spans of matched names, aliases and related names; merged and sorted.
+        windows: spans of the windows that were flagged; merged and sorted; never empty when flagged.
+        truncated: some text was too long to be read in full.
+        ran: False means "not run", which is never "passed".
+    """
+
+    policy: str
+    flagged: bool
+    score: float
+    p_value: float
+    source: Source
+    entities: tuple[Span, ...] = ()
+    windows: tuple[Span, ...] = ()
+    truncated: bool = False
+    ran: bool = True

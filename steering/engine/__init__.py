@@ -1,0 +1,1 @@
+"""Engines that run the methods: vLLM through a plug-in, transformers as reference and embedded default."""

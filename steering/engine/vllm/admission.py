@@ -1,0 +1,111 @@
+"""Hooks on the engine client of one API process: masks go in at admission, attestations come out with the first output.
+
+`generate` receives the final token ids of every route, so nothing is tokenised twice and no other way in exists.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from steering.engine.mask import CharSpan, MaskError, size, token_spans
+from steering.engine.vllm.table import EXTRA_ARG
+from steering.engine.vllm.ticket import CURRENT, Refusal, Ticket
+
+
+class Admission:
+    """Hooks one engine client, once."""
+
+    def __init__(self, client: Any) -> None:
+        self.client, self.generate = client, client.generate
+        self._waiting: dict[str, Ticket] = {}
+        self._process = client.output_processor.process_outputs
+        client.generate = self._admit
+        client.output_processor.process_outputs = self._process_outputs
+
+    def forget(self, ticket: Ticket) -> None:
+        """The request of this ticket has ended."""
+        for request in ticket.expected:
+            self._waiting.pop(request, None)
+
+    def _admit(self, prompt: Any, sampling_params: Any, request_id: str, *args: Any, **kwargs: Any) -> Any:
+        """Replaces `generate`; a plain function, so that a refusal is a real 4xx for streams as well."""
+        extra = dict(getattr(sampling_params, "extra_args", None) or {})
+        if any(name.startswith(EXTRA_ARG) for name in extra):
+            raise ValueError(f"extra argument {EXTRA_ARG} is reserved")
+        ticket = CURRENT.get()
+        if ticket is not None:
+            try:
+                spans = self._spans(ticket, prompt)
+            except MaskError as error:
+                ticket.refusal = Refusal(422, str(error), "lethe_mask")
+                raise ValueError(str(error)) from error
+            ticket.expected[request_id] = size(spans)
+            self._waiting[request_id] = ticket
+            order = ticket.order
+            sampling_params.extra_args = {**extra, EXTRA_ARG: [order.program, ticket.generation, order.dose, spans]}
+        return self.generate(prompt, sampling_params, request_id, *args, **kwargs)
+
+    def _spans(self, ticket: Ticket, prompt: Any) -> list[int]:
+        """Flat token spans to corrupt in the next prompt of this ticket."""
+        if not isinstance(prompt, dict) or "prompt_token_ids" not in prompt:
+            raise MaskError("only text and token-id prompts can be masked")
+        ids: list[int] = prompt["prompt_token_ids"]
+        if ticket.order.mask == "prompt":
+            return [0, len(ids) - 1]
+        number = len(ticket.expected)
+        if number >= len(ticket.prompts):
+            raise MaskError("more prompts than were announced")
+        known = ticket.prompts[number]
+        offsets = prompt.get("prompt_token_offsets")
+        if known is None:
+            text, offsets = self._decode(ids)
+            known = text, windows_of(ticket, number, text)
+        elif offsets is None or prompt.get("prompt") != known[0]:
+            raise MaskError("the tokenised prompt is not the one that was marked, or has no token offsets")
+        spans = token_spans(offsets, known[1])
+        if not spans and len(ticket.prompts) == 1:
+            raise MaskError("no flagged window reaches the prompt")
+        return spans
+
+    def _decode(self, ids: list[int]) -> tuple[str, list[CharSpan]]:
+        """Text of a token-id prompt and the range of every token in it, the same text as the detokenise route gives.
+
+        Where characters are split over tokens the pieces do not add up; every token then counts as the whole text,
+        so that too much is corrupted rather than too little.
+        """
+        tokenizer = self.client.get_tokenizer() if hasattr(self.client, "get_tokenizer") else None
+        tokenizer = tokenizer or self.client.input_processor.tokenizer
+        text: str = tokenizer.decode(ids)
+        pieces = [tokenizer.decode([i]) for i in ids]
+        if "".join(pieces) != text:
+            return text, [(0, len(text))] * len(ids)
+        ends: list[int] = []
+        for piece in pieces:
+            ends.append((ends[-1] if ends else 0) + len(piece))
+        return text, list(zip([0, *ends[:-1]], ends, strict=True))
+
+    def _process_outputs(self, outputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if self._waiting:
+            states = self.client.output_processor.request_states
+            for output in outputs:
+                state = states.get(output.request_id)
+                parent = state.external_req_id if state is not None else None
+                ticket = self._waiting.get(parent) if parent is not None else None
+                if ticket is None or parent is None:
+                    continue
+                record = (output.kv_transfer_params or {}).get("lethe")
+                if record is not None:
+                    ticket.records[output.request_id], ticket.parents[output.request_id] = record, parent
+                    output.kv_transfer_params = None
+                elif output.request_id not in ticket.records:
+                    ticket.missing = True
+        return self._process(outputs, *args, **kwargs)
+
+
+def windows_of(ticket: Ticket, number: int, text: str) -> list[CharSpan]:
+    """Windows of the completions prompt with this number, checked against its text."""
+    windows = ticket.order.windows
+    found = windows.get(f"/prompt/{number}") or (windows.get("/prompt") if number == 0 else None) or []
+    if any(not 0 <= a < b <= len(text) for a, b in found):
+        raise MaskError(f"a window of /prompt/{number} is outside of the detokenised text")
+    return list(found)

@@ -1,0 +1,111 @@
+"""Puts the corruption site into a loaded vLLM model: the class of `embed_tokens` is replaced by a subclass.
+
+Parameter names stay as they are, Dynamo traces the new forward, and no fork of vLLM is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from steering.engine.vllm.compat import (
+    ALLOW,
+    ARCHITECTURES,
+    IncompatibleError,
+    allow_untested,
+    check_config,
+    check_version,
+)
+from steering.engine.vllm.table import EditTable
+from steering.ops import corrupt
+
+SITE = "embed"
+
+
+@torch.library.custom_op("lethe::corrupt", mutates_args={"x", "echo"})
+def corrupt_op(
+    x: Tensor,
+    edited: Tensor,
+    gain: Tensor,
+    threshold: Tensor,
+    sigma: Tensor,
+    weight: Tensor,
+    dims: Tensor,
+    noise_row: Tensor,
+    slot: Tensor,
+    noise: Tensor,
+    substitute: Tensor,
+    step: Tensor,
+    echo: Tensor,
+) -> None:
+    """`steering.ops.corrupt` in place on x [n, hidden], from the persistent buffers; an opaque op for the compiler."""
+    n = x.shape[0]
+    echo.copy_(step)
+    # On a CPU a look at the buffer is cheaper than the work; under CUDA graphs there must be no host branch.
+    if x.device.type == "cpu" and not edited[:n].any():
+        return
+    x.copy_(
+        corrupt(
+            x, edited[:n], gain[:n], threshold[:n], sigma[:n], dims[:n], noise[noise_row[:n]], weight[:n],
+            substitute[slot[:n]],
+        )
+    )  # fmt: skip
+
+
+@corrupt_op.register_fake
+def _corrupt_fake(x: Tensor, *_: Tensor) -> None:
+    return None
+
+
+def installing(runner_version: str) -> Callable[[Any], Callable[..., Any]]:
+    """Wrapper of a runner's `load_model` that installs the site right after the weights are there."""
+
+    def wrapper(original: Any) -> Callable[..., Any]:
+        def load_model(self: Any, *args: Any, **kwargs: Any) -> Any:
+            import vllm  # noqa: PLC0415 - vLLM loads the plug-in, not we vLLM
+
+            check_version(vllm.__version__, runner_version)
+            result = original(self, *args, **kwargs)
+            self.lethe = install(self)
+            self.lethe_flagged = {}
+            return result
+
+        return load_model
+
+    return wrapper
+
+
+def install(runner: Any) -> EditTable:
+    """Install the site in `runner.model` and return the worker's table. Raises `IncompatibleError`."""
+    config = runner.vllm_config
+    check_config(config)
+    model = runner.model
+    name = type(model).__name__
+    embed = getattr(getattr(model, "model", None), "embed_tokens", None)
+    if not isinstance(embed, nn.Module) or (name not in ARCHITECTURES and not allow_untested()):
+        known = ", ".join(sorted(ARCHITECTURES))
+        raise IncompatibleError(f"no tested edit site in architecture {name} (tested: {known}); {ALLOW}=1 tries anyway")
+    base = type(embed)
+
+    def plain(ids: Tensor) -> Tensor:
+        out: Tensor = base.forward(embed, ids)
+        return out
+
+    tokens = max(config.scheduler_config.max_num_batched_tokens, config.scheduler_config.max_num_seqs)
+    table = EditTable(tokens, config.model_config.get_hidden_size(), runner.device, plain, [SITE])
+    embed.lethe = table.buffers
+
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Tensor:
+        out: Tensor = base.forward(self, *args, **kwargs)
+        b = self.lethe
+        corrupt_op(
+            out, b.edited, b.gain, b.threshold, b.sigma, b.weight, b.dims, b.noise_row, b.slot, b.noise, b.substitute,
+            b.step, b.echo,
+        )  # fmt: skip
+        return out
+
+    embed.__class__ = type(f"Lethe{base.__name__}", (base,), {"forward": forward, "__module__": __name__})
+    return table

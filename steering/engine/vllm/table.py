@@ -1,0 +1,223 @@
+"""The edit table of one worker: programs in slots, and the persistent per-token buffers that the forward pass reads.
+
+Buffers are allocated once, so their addresses survive CUDA graphs; every step writes the rows of flagged requests and
+clears the others. Nothing here raises in the step path: an exception there would end the engine for everyone, so a
+request that cannot be edited is reported as failed instead, and the scheduler ends it.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from steering.ops import NOISE_ROWS, noise_table, top_k_threshold
+from steering.program import Program, ProgramError, load_program, resolve
+
+MAX_PROGRAMS = 1024
+EXTRA_ARG = "lethe"
+"""Key in `SamplingParams.extra_args`: [program id, generation, dose, flat token spans]. Set by the front only."""
+
+log = logging.getLogger("lethe")
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """One flagged request in one step."""
+
+    request: str
+    row: int  # of its first token in the flattened batch
+    tokens: int  # scheduled in this step
+    position: int  # of its first token in the request
+    prompt: list[int]  # token ids of the original prompt
+    order: Any  # value of EXTRA_ARG, unchecked
+
+
+@dataclass(slots=True)
+class Record:
+    """What was done with one request so far."""
+
+    program: str
+    version: int
+    edited: int
+    cached: int
+    next: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A program in its slot. `generation` is the table version at which it was loaded."""
+
+    slot: int
+    digest: str
+    generation: int
+    program: Program
+
+
+def flagged_orders(new_requests: Iterable[Any]) -> dict[str, Any]:
+    """Orders of those new requests (vLLM's `NewRequestData`) that carry one."""
+    extra = {new.req_id: (new.sampling_params and new.sampling_params.extra_args) or {} for new in new_requests}
+    return {request: args[EXTRA_ARG] for request, args in extra.items() if EXTRA_ARG in args}
+
+
+class Buffers(nn.Module):
+    """Persistent tensors read by the embedding site; [tokens] each, float32 or int64, plus the two tables."""
+
+    def __init__(self, tokens: int, hidden_size: int, device: torch.device) -> None:
+        super().__init__()
+        for name, dtype in _TOKEN_BUFFERS.items():
+            self.register_buffer(name, torch.zeros(tokens, dtype=dtype, device=device), persistent=False)
+        self.register_buffer("noise", noise_table(hidden_size).to(device), persistent=False)
+        self.register_buffer("substitute", torch.zeros(MAX_PROGRAMS, hidden_size, device=device), persistent=False)
+        # the site copies `step` to `echo`: proof, also under graph replay, that it ran in this very step
+        self.register_buffer("step", torch.zeros(1, dtype=torch.int64, device=device), persistent=False)
+        self.register_buffer("echo", torch.zeros(1, dtype=torch.int64, device=device), persistent=False)
+
+
+_TOKEN_BUFFERS = {
+    "edited": torch.bool,
+    "gain": torch.float32,
+    "threshold": torch.float32,
+    "sigma": torch.float32,
+    "weight": torch.float32,
+    "dims": torch.int64,
+    "noise_row": torch.int64,
+    "slot": torch.int64,
+}
+
+
+class EditTable:
+    """Programs, buffers and records of one worker process."""
+
+    def __init__(
+        self, tokens: int, hidden_size: int, device: torch.device, embed: Callable[[Tensor], Tensor], sites: list[str]
+    ) -> None:
+        self.boot, self.version = secrets.token_hex(8), 0
+        self.hidden_size, self.sites, self.embed = hidden_size, sites, embed
+        self.buffers = Buffers(tokens, hidden_size, device)
+        self.programs: dict[str, Loaded] = {}
+        self.staged: dict[str, tuple[Program, str]] = {}
+        self.records: dict[str, Record] = {}
+        self.active = False
+        self._step = 0
+        self._status: dict[str, str] = {}
+
+    # Programs, called through `rpc.py`; these may raise, the caller reports.
+
+    def stage(self, name: str, data: bytes, digest: str) -> None:
+        """First phase: check a program without touching the table."""
+        if name in self.programs:
+            raise ProgramError(f"program {name} is loaded already and programs are immutable: raise the version")
+        if len(self.programs) >= MAX_PROGRAMS - 1:
+            raise ProgramError(f"the edit table is full ({MAX_PROGRAMS - 1} programs): remove one first")
+        program = load_program(data)
+        if program.eco.model.hidden_size != self.hidden_size:
+            raise ProgramError(f"hidden size {program.eco.model.hidden_size}, but the model has {self.hidden_size}")
+        self.staged[name] = program, digest
+
+    def commit(self, name: str, digest: str, expected: int) -> Loaded:
+        """Second phase: compare-and-set on the table version, so that two gateways cannot interleave."""
+        if self.version != expected:
+            raise ProgramError(f"table version is {self.version}, expected {expected}: read it again")
+        program, have = self.staged.pop(name)
+        if have != digest:
+            raise ProgramError(f"staged bytes have digest {have}, expected {digest}")
+        slot = min(set(range(1, MAX_PROGRAMS)) - {p.slot for p in self.programs.values()})
+        self.version += 1
+        self.buffers.get_buffer("substitute")[slot].copy_(torch.from_numpy(program.substitute))
+        self.programs[name] = Loaded(slot, digest, self.version, program)
+        return self.programs[name]
+
+    def remove(self, name: str, expected: int) -> None:
+        """Remove a program that no running request uses."""
+        if self.version != expected:
+            raise ProgramError(f"table version is {self.version}, expected {expected}: read it again")
+        if any(r.program == name for r in self.records.values()):
+            raise ProgramError(f"program {name} is used by running requests: try again when they have finished")
+        del self.programs[name]
+        self.version += 1
+
+    # The step path.
+
+    def finish(self, requests: Iterable[str]) -> None:
+        """Forget requests that have ended."""
+        for request in requests:
+            self.records.pop(request, None)
+
+    def fill(self, rows: Iterable[StepRow]) -> None:
+        """Write the buffers for one step. Never raises."""
+        self._status = {}
+        if self.active:
+            self.buffers.get_buffer("edited").zero_()
+            self.active = False
+        for row in rows:
+            try:
+                status = self._fill_row(row)
+            except Exception:
+                log.exception("a flagged request cannot be edited; it will be ended with an error")
+                status = "error"
+            if status:
+                self._status[row.request] = status
+        if self.active:
+            self._step += 1
+            self.buffers.get_buffer("step").fill_(self._step)
+
+    def _fill_row(self, row: StepRow) -> str:
+        """Write one request's rows; return its status if this step decides it, else ''."""
+        name, generation, dose, spans = row.order
+        loaded = self.programs.get(name)
+        record = self.records.get(row.request)
+        if record is None or row.position < record.next:  # new, or preempted and started over
+            cached = sum(max(0, min(b, row.position) - a) for a, b in zip(spans[::2], spans[1::2], strict=True))
+            record = self.records[row.request] = Record(name, self.version, 0, cached, row.position)
+        record.next = row.position + row.tokens
+        if loaded is None or loaded.generation != generation:
+            return "unknown-program"
+        end = row.position + row.tokens
+        for a, b in zip(spans[::2], spans[1::2], strict=True):
+            first, last = max(a, row.position), min(b, end, len(row.prompt))
+            if first < last:
+                self._write(loaded, dose, row.row + first - row.position, first, row.prompt[first:last])
+                record.edited += last - first
+                self.active = True
+        return "ok" if row.position < len(row.prompt) <= end else ""
+
+    def _write(self, loaded: Loaded, dose: float, start: int, position: int, ids: list[int]) -> None:
+        eco = loaded.program.eco
+        row, stop = resolve(eco, dose), start + len(ids)
+        b = self.buffers.get_buffer
+        threshold: float | Tensor = row.threshold
+        if row.top_k:
+            device = b("threshold").device
+            threshold = top_k_threshold(self.embed(torch.tensor(ids, device=device)), row.top_k)
+        b("threshold")[start:stop] = threshold
+        for name, value in (("gain", row.gain), ("sigma", row.sigma), ("weight", row.weight)):
+            b(name)[start:stop] = value
+        b("dims")[start:stop] = row.dims
+        b("slot")[start:stop] = loaded.slot
+        positions = torch.arange(position, position + len(ids)) + eco.seed
+        b("noise_row")[start:stop] = (positions % NOISE_ROWS).to(b("noise_row").device)
+        b("edited")[start:stop] = True
+
+    def take(self) -> dict[str, list[Any]]:
+        """Attest what this step decided: request -> [boot, version, program, edited, cached, status].
+
+        Reads one number back from the device, and only in a step in which a flagged request finished its prefill.
+        """
+        if not self._status:
+            return {}
+        ran = not self.active or int(self.buffers.get_buffer("echo").item()) == self._step
+        out = {}
+        for request, status in self._status.items():
+            r = self.records.get(request)
+            if r is None:
+                out[request] = [self.boot, self.version, "", 0, 0, "error"]
+            else:
+                out[request] = [self.boot, r.version, r.program, r.edited, r.cached, status if ran else "hook-not-run"]
+        self._status = {}
+        return out

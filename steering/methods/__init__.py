@@ -1,0 +1,1 @@
+"""Fitting: from a policy and a model to a program."""

@@ -1,0 +1,57 @@
+"""What a policy says about the method, and the identity of the model it was fitted for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Kind = Literal["noise", "zero_top_k", "flip_top_k", "replace"]
+Mask = Literal["entities", "content", "prompt"]
+
+
+class EcoSpec(BaseModel):
+    """Embedding-corrupted prompts (ECO, arXiv 2406.07933)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Literal["eco"] = "eco"
+    kind: Kind = Field("noise", description="How an embedding is corrupted.")
+    mask: Mask = Field(
+        "entities",
+        description="entities: tokens of matched names only, the whole flagged windows where no name matched. "
+        "content: all tokens of the flagged windows. prompt: all tokens of the prompt but the last, template included "
+        "(the paper's own setting, for comparison).",
+    )
+    dims: int = Field(1, ge=1, description="noise: first n dimensions; *_top_k: the k largest |e|; unused by replace.")
+    strength: float | None = Field(
+        None,
+        gt=0,
+        description="noise: standard deviation in units of the mean embedding norm; others: share in (0, 1]. "
+        "Left out: searched against a never-trained surrogate by `lethe compile`.",
+    )
+    unknown: str = Field("an unknown name", description="replace: the string whose mean embedding is put instead.")
+
+
+MethodSpec = Annotated[EcoSpec, Field()]
+"""The method part of a policy. Becomes a union discriminated by `name` when a second method exists."""
+
+
+class ModelFingerprint(BaseModel):
+    """Identity of a served model. An engine refuses programs fitted for another one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(description="Name for people; not compared.")
+    weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 over all weight files in name order.")
+    dtype: str = Field(description="Data type the model is served in, e.g. float32.")
+    quantization: str | None = None
+    hidden_size: int = Field(gt=0)
+
+    def mismatch(self, other: ModelFingerprint) -> str | None:
+        """Name the first field that differs, as "field: mine != theirs", or None when both are the same model."""
+        for field in ("weights_sha256", "dtype", "quantization", "hidden_size"):
+            mine, theirs = getattr(self, field), getattr(other, field)
+            if mine != theirs:
+                return f"{field}: {mine} != {theirs}"
+        return None

@@ -1,0 +1,191 @@
+"""A real vLLM in a process of its own, driven over a pipe: its warnings, threads and patches stay out of the tests."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any
+
+Order = list[Any]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request."""
+
+    ids: list[int]
+    order: Order | None = None
+    salt: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Got:
+    """Its answer; lists per choice."""
+
+    tokens: list[list[int]]
+    logprobs: list[list[dict[int, float]]]
+    finish: list[str | None]
+    cached: int
+    record: list[Any] | None
+
+    @property
+    def chosen(self) -> list[float]:
+        """Log-probability of every chosen token of the first choice."""
+        return [row[token] for row, token in zip(self.logprobs[0], self.tokens[0], strict=True)]
+
+
+class Engine:
+    """Handle of a driven engine."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self.pipe = pipe
+        self.error: str | None = self._receive()
+
+    def _receive(self) -> Any:
+        if not self.pipe.poll(300):
+            raise TimeoutError("the engine did not answer within 300 s")
+        return self.pipe.recv()
+
+    def _call(self, name: str, *args: Any) -> Any:
+        self.pipe.send((name, args))
+        ok, value = self._receive()
+        if not ok:
+            raise RuntimeError(value)
+        return value
+
+    def run(self, asks: list[Ask], *, reset: bool = True) -> list[Got]:
+        """Queue all requests, then run them to their end. `reset`: empty the prefix cache before."""
+        if reset:
+            self._call("reset")
+        return self._call("run", asks)  # type: ignore[no-any-return]
+
+    def rpc(self, method: str, *args: Any) -> dict[str, Any]:
+        """Call a worker method."""
+        return self._call("rpc", method, args)[0]  # type: ignore[no-any-return]
+
+    def load(self, name: str, program: bytes) -> int:
+        """Load a program as the front does; return its generation."""
+        digest = hashlib.sha256(program).hexdigest()
+        table = self.rpc("lethe_hello")["table"]
+        staged = self.rpc("lethe_stage", name, program, digest)
+        assert staged["ok"], staged
+        committed = self.rpc("lethe_commit", name, digest, table)
+        assert committed["ok"], committed
+        return int(committed["generation"])
+
+    def metric(self, name: str) -> float:
+        """Value of one of vLLM's counters."""
+        return self._call("metric", name)  # type: ignore[no-any-return]
+
+
+@contextmanager
+def start(model: str, *, plugin: bool = True, **options: Any) -> Iterator[Engine]:
+    """Start an engine; without the plug-in it is bare vLLM. A failed start is reported in `Engine.error`."""
+    environment = {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        "VLLM_PLUGINS": "lethe" if plugin else "none",
+    }
+    defaults = {
+        "max_model_len": 512,
+        "dtype": "float32",
+        "max_num_seqs": 16,
+        "enforce_eager": True,
+        "block_size": 32,
+        "max_num_batched_tokens": 2048,
+        "disable_log_stats": False,
+        "max_logprobs": -1,
+    }
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, environment, {"model": model, **defaults, **options}))
+    process.start()
+    theirs.close()
+    try:
+        yield Engine(ours)
+    finally:
+        ours.close()
+        process.join(30)
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def _serve(pipe: Connection, environment: dict[str, str], options: dict[str, Any]) -> None:
+    os.environ.update(environment)
+    from vllm import LLM
+
+    try:
+        llm = LLM(**options)
+    except Exception as error:
+        pipe.send(f"{type(error).__name__}: {error}")
+        return
+    _collect_records(llm)
+    pipe.send(None)
+    while True:
+        try:
+            name, args = pipe.recv()
+        except EOFError:
+            return
+        try:
+            pipe.send((True, globals()[f"_{name}"](llm, *args)))
+        except Exception as error:
+            pipe.send((False, f"{type(error).__name__}: {error}"))
+
+
+def _collect_records(llm: Any) -> None:
+    """Keep the attestation of every request: it is on one of several outputs, and vLLM hands out the last."""
+    processor = llm.llm_engine.output_processor
+    original = processor.process_outputs
+    llm.records = {}
+
+    def process_outputs(outputs: Any, *args: Any, **kwargs: Any) -> Any:
+        for output in outputs:
+            record = (output.kv_transfer_params or {}).get("lethe")
+            if record is not None:
+                assert output.request_id in processor.request_states
+                external = processor.request_states[output.request_id].external_req_id
+                llm.records.setdefault(external, []).append(record)
+        return original(outputs, *args, **kwargs)
+
+    processor.process_outputs = process_outputs
+
+
+def _reset(llm: Any) -> bool:
+    return bool(llm.reset_prefix_cache())
+
+
+def _rpc(llm: Any, method: str, args: tuple[Any, ...]) -> Any:
+    return llm.collective_rpc(method, args=args)
+
+
+def _metric(llm: Any, name: str) -> float:
+    return sum(m.value for m in llm.get_metrics() if m.name == name)
+
+
+def _run(llm: Any, asks: list[Ask]) -> list[Got]:
+    from vllm import SamplingParams
+
+    prompts, params = [], []
+    for ask in asks:
+        prompts.append({"prompt_token_ids": ask.ids} | ({"cache_salt": ask.salt} if ask.salt else {}))
+        settings = {"max_tokens": 12, "temperature": 0.0, "logprobs": 1, "ignore_eos": True, **ask.options}
+        params.append(SamplingParams(**settings, extra_args={"lethe": ask.order} if ask.order else None))
+    out = []
+    for r in llm.generate(prompts, params, use_tqdm=False):
+        logprobs = [[{t: e.logprob for t, e in row.items()} for row in c.logprobs or []] for c in r.outputs]
+        records = llm.records.pop(r.request_id, [])
+        record = records[-1] if records else None
+        tokens, finish = [list(c.token_ids) for c in r.outputs], [c.finish_reason for c in r.outputs]
+        out.append(Got(tokens, logprobs, finish, r.num_cached_tokens or 0, record))
+    return out
