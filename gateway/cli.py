@@ -1,0 +1,38 @@
+"""The command `lethe`. Modules of commands are cheap to import; what is heavy is imported inside the command."""
+
+from __future__ import annotations
+
+import typer
+
+from gateway.commands import audit, models
+from gateway.commands.check import check
+from gateway.commands.compile import compile_policy
+from gateway.commands.engine import engine
+from gateway.commands.keygen import keygen
+from gateway.commands.policies import policies
+from gateway.commands.serve import serve
+
+COMMANDS = (serve, check, keygen, policies)
+GROUPS = {"audit": audit.app, "models": models.app}
+
+
+def build() -> typer.Typer:
+    """The application with all its commands."""
+    app = typer.Typer(
+        name="lethe",
+        help="Makes a served language model behave as if it had never learned something.",
+        no_args_is_help=True,
+        pretty_exceptions_show_locals=False,  # locals hold keys and texts
+    )
+    for command in COMMANDS:
+        app.command()(command)
+    app.command("compile")(compile_policy)
+    # what `lethe engine` does not know goes to vLLM unchanged
+    app.command("engine", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(engine)
+    for name, group in GROUPS.items():
+        app.add_typer(group, name=name)
+    return app
+
+
+main = build()
+"""Entry point; a Typer application holds no state of ours."""

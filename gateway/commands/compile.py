@@ -1,0 +1,144 @@
+"""`lethe compile`: policy file + model -> bundle."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from gateway.policy import ForgetPolicy
+    from guards.guard import Guard
+    from steering.methods.surrogate import Question
+
+
+def compile_policy(
+    policy: Annotated[Path, typer.Argument(help="Policy file (YAML).", exists=True, dir_okay=False)],
+    model: Annotated[str, typer.Option(help="Short name, local folder or hub id of the model that is served.")],
+    out: Annotated[Path, typer.Option(help="Folder of the bundle; an older bundle there is replaced.")],
+    dtype: Annotated[str, typer.Option(help="Data type the model is served in; auto: that of its weights.")] = "auto",
+) -> None:
+    """Fit guard and method of a policy and write the bundle. Reads LETHE_BUNDLE_KEY."""
+    from pydantic import ValidationError
+    from rich.console import Console
+    from yaml import YAMLError
+
+    from gateway.policy import load_policy
+    from steering.bundle import BundleError, parse_key
+    from steering.weights import WeightsError
+
+    console = Console(stderr=True)
+    try:
+        key = parse_key(os.environ.get("LETHE_BUNDLE_KEY", ""))
+        loaded = load_policy(policy)
+        _compile(loaded, policy.parent, model, out, dtype, key, console)
+    except ValidationError as error:
+        for e in error.errors(include_url=False, include_input=False):
+            console.print(f"[red]{policy}: {'.'.join(map(str, e['loc']))}: {e['msg']}[/red]", soft_wrap=True)
+        raise typer.Exit(2) from None
+    except (YAMLError, BundleError, WeightsError, ValueError, OSError) as error:
+        console.print(f"[red]{policy}: {error}[/red]", soft_wrap=True)
+        raise typer.Exit(1) from None
+
+
+def _compile(policy: ForgetPolicy, base: Path, model: str, out: Path, dtype: str, key: bytes, console: Any) -> None:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from gateway.card import calibration, write_card
+    from guards.fit import fit as fit_guard
+    from guards.guard import Guard
+    from guards.values import found_values
+    from steering.bundle import Manifest, write_bundle
+    from steering.engine.local import LocalModel
+    from steering.methods import eco
+
+    number = policy.number or str(secrets.randbelow(10**8)).zfill(8)
+    if policy.number is None:
+        console.print(f'The policy got number {number}: write `number: "{number}"` into the file to keep it.')
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn()
+    with Progress(*columns, console=console) as bars:
+
+        def bar(title: str) -> Callable[[str, float], None]:
+            task = bars.add_task(title, total=1.0)
+            return lambda what, share: bars.update(task, completed=share, description=f"{title}: {what}")
+
+        part = fit_guard(policy.guard, base, key=key, progress=bar("guard"))
+        data = part.to_bytes()
+        loading = bar("model")
+        loading("reading weights", 0.0)
+        served = LocalModel.load(model, _dtype(model, dtype))
+        loading("ready", 1.0)
+        guard = Guard.from_parts({number: data}, alpha=0.01)
+        values = forgotten_values(policy, base)
+
+        def leaks(question: str, answer: str, asked: tuple[str, ...]) -> bool:
+            return bool(found_values(answer, (*values, *asked), question))
+
+        fitted = eco.fit(served, questions(policy, base, guard), policy.method, leaks, bar(policy.method.name))
+    program, chosen = fitted.program, fitted.program.eco
+    norm = float(served.network.get_input_embeddings().weight.detach().float().norm(dim=1).mean())
+    noise = chosen.kind == "noise"
+    manifest = Manifest(
+        number=number,
+        version=policy.version,
+        method=policy.method.name,
+        mask=policy.method.mask,
+        model=program.eco.model,
+        sites=("embed",),
+        calibration=calibration(
+            part.figures,
+            fitted,
+            unit="mean embedding norms" if noise else "share",
+            strength=chosen.strength / norm if noise else chosen.strength,
+        ),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    sensitive = {"policy": policy.model_dump_json(by_alias=True).encode(), "guard": data}
+    write_bundle(out, manifest, program.to_bytes(), sensitive, write_card(manifest), key)
+    check, invented = fitted.check, fitted.check_surrogate
+    console.print(f"Wrote {out}: forgotten values in {check.leak:.1%} of held-out answers under corruption, "
+                  f"{invented.leak:.1%} for invented names. Details: {out / 'CARD.md'}", soft_wrap=True)  # fmt: skip
+
+
+def _dtype(model: str, dtype: str) -> str:
+    from steering.weights import resolve
+
+    place = resolve(model)
+    if dtype != "auto" or not isinstance(place, Path):
+        return "float32" if dtype == "auto" else dtype
+    config = json.loads((place / "config.json").read_text(encoding="utf-8"))
+    return str(config.get("dtype") or config.get("torch_dtype") or "float32")
+
+
+def example_rows(policy: ForgetPolicy, base: Path) -> list[dict[str, str]]:
+    """Examples of the policy, inline and from its file."""
+    rows = [e.model_dump() for e in policy.guard.examples]
+    if policy.guard.examples_file is not None:
+        text = (base / policy.guard.examples_file).read_text(encoding="utf-8")
+        rows += [json.loads(line) for line in text.splitlines() if line.strip()]
+    return rows
+
+
+def forgotten_values(policy: ForgetPolicy, base: Path) -> tuple[str, ...]:
+    """All values whose appearance in an answer is a leak, sorted."""
+    listed = {row.get("value", "") for row in example_rows(policy, base)} | set(policy.guard.values)
+    return tuple(sorted(v for v in listed if v))
+
+
+def questions(policy: ForgetPolicy, base: Path, guard: Guard) -> Sequence[Question]:
+    """Example questions with the spans of the names that the guard finds in them."""
+    from guards.verdict import TextPart
+    from steering.methods.surrogate import Question
+
+    out = []
+    for row in example_rows(policy, base):
+        (verdict,) = guard.scan([TextPart("/messages/0/content", "user", row["question"])])
+        spans = tuple((s.start, s.end) for s in verdict.entities)
+        out.append(Question(row["question"], spans, tuple(v for v in [row.get("value", "")] if v)))
+    return out

@@ -1,0 +1,56 @@
+"""`lethe policies`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gateway.commands.serve import Config
+
+if TYPE_CHECKING:
+    from steering.bundle import Manifest
+
+
+def policies(config: Config = None) -> None:
+    """List the bundles of the settings with what was measured when they were compiled."""
+    from gateway.check import check
+    from gateway.store import load_policy_bundle
+    from steering.bundle import BundleError, parse_key, read_bundle, read_manifest
+
+    console = Console()
+    settings, mistakes = check(config)
+    if settings is None:
+        for mistake in mistakes:
+            console.print(str(mistake), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2)
+    table = Table("number", "version", "model", "method", "mode", "response", "expires", "measured")
+    failed = False
+    for folder in settings.bundles:
+        try:
+            manifest = read_manifest(folder)
+            mode = response = expires = "?"
+            if settings.bundle_key is not None:
+                bundle = read_bundle(folder, parse_key(settings.bundle_key.get_secret_value()))
+                rules = load_policy_bundle(bundle, folder).active.rules
+                mode, response, expires = rules.mode, rules.response, str(rules.expires or "never")
+        except BundleError as error:
+            console.print(str(error), style="red", markup=False, soft_wrap=True)
+            failed = True
+            continue
+        model = f"{manifest.model.id} {manifest.model.dtype}"
+        row = (manifest.number, str(manifest.version), model, manifest.method, mode, response, expires)
+        table.add_row(*row, figures(manifest))
+    console.print(table)
+    if failed:
+        raise typer.Exit(1)
+
+
+def figures(manifest: Manifest) -> str:
+    """The scalar calibration figures, one a line."""
+    numbers = ((name, value) for name, value in manifest.calibration.items() if isinstance(value, (int, float, str)))
+    return "\n".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in numbers
+    )

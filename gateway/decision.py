@@ -1,0 +1,181 @@
+"""Verdicts and rules -> what happens to a request. Pure: no clock, no network, no state."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from gateway.conversation import Conversation
+from gateway.policy import Rules
+from guards.verdict import Span, TextPart, Verdict
+from steering.plan import Intervention
+from steering.spec import Mask
+
+Action = Literal["pass", "observe", "intervene", "refuse", "fail"]
+"""pass: not flagged; observe: flagged, but the policy only watches; fail: the guard did not run."""
+
+DOSE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ActivePolicy:
+    """What the decision needs of a policy."""
+
+    number: str
+    program: str
+    mask: Mask
+    rules: Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one policy contributed; goes to metrics and audit, never to the client."""
+
+    policy: str
+    mode: str
+    action: Action
+    p_value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Answer as the bare engine would."""
+
+    outcomes: tuple[Outcome, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Intervene:
+    """Answer under an intervention."""
+
+    intervention: Intervention
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Do not ask the engine.
+
+    Reasons: `policy` (rule `response: refusal`), `unscannable` (content that no guard can read), `guard` (a guard did
+    not run).
+    """
+
+    reason: Literal["policy", "unscannable", "guard"]
+    outcomes: tuple[Outcome, ...]
+
+
+Decision = Pass | Intervene | Refuse
+
+
+def applicable(policies: Iterable[ActivePolicy], model: str, tenant: str, today: date) -> list[ActivePolicy]:
+    """Policies that hold for a request: not off, not expired, in scope."""
+    return [
+        p
+        for p in policies
+        if p.rules.mode != "off"
+        and (p.rules.expires is None or today < p.rules.expires)
+        and p.rules.scope.covers(model, tenant)
+    ]
+
+
+def enforced(policy: ActivePolicy, key: str) -> bool:
+    """Whether a policy acts on this conversation or only watches it.
+
+    Mode canary draws by a hash of policy number and `key` (the first user text), so that a conversation stays on one
+    side from turn to turn and after a restart.
+    """
+    if policy.rules.mode != "canary":
+        return policy.rules.mode == "enforce"
+    digest = hashlib.sha256(f"{policy.number}\0{key}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 * 100 < policy.rules.canary_percent
+
+
+def decide(verdicts: Mapping[str, Verdict], policies: Sequence[ActivePolicy], conversation: Conversation) -> Decision:
+    """Decide about a request. `policies` are the applicable ones; `verdicts` are by policy number.
+
+    A missing verdict means that the guard did not run. Precedence: guard failures, unreadable content, fixed refusals,
+    interventions. A text that was truncated is unreadable unless the rest of it was flagged already.
+
+    The engine runs one program per request: of several flagged policies it is the one with the smallest p-value, then
+    the smallest number, over the windows of all of them.
+    """
+    outcomes: list[Outcome] = []
+    flagged: list[tuple[Verdict, ActivePolicy]] = []
+    failed = unreadable = False
+    for policy in sorted(policies, key=lambda p: p.number):
+        acting = enforced(policy, conversation.first_user_text)
+        verdict = verdicts.get(policy.number)
+        action: Action = "pass"
+        if verdict is None or not verdict.ran:
+            action = "fail"
+            failed = failed or (acting and policy.rules.on_error == "closed")
+        elif verdict.flagged:
+            action = "observe"
+            if acting:
+                action = "refuse" if policy.rules.response == "refusal" else "intervene"
+                flagged.append((verdict, policy))
+        unread = bool(conversation.unscannable) or bool(verdict and verdict.truncated and not verdict.flagged)
+        if acting and unread and policy.rules.unscannable == "refuse":
+            unreadable, action = True, "refuse"
+        p_value = verdict.p_value if verdict is not None and verdict.ran else None
+        outcomes.append(Outcome(policy.number, policy.rules.mode, action, p_value))
+    seen = tuple(outcomes)
+    if failed:
+        return Refuse("guard", seen)
+    if unreadable:
+        return Refuse("unscannable", seen)
+    if any(policy.rules.response == "refusal" for _, policy in flagged):
+        return Refuse("policy", seen)
+    if not flagged:
+        return Pass(seen)
+    _, lead = min(flagged, key=lambda pair: (pair[0].p_value, pair[1].number))
+    mask, spans = _mask_of(flagged)
+    windows = _by_pointer(spans, conversation.parts)
+    if mask == "prompt" or not windows or any(span.part not in conversation.maskable for span in spans):
+        # a span that the template does not carry literally (tool definition, name, call) can only be covered by all
+        return Intervene(Intervention(lead.program, DOSE, "prompt", {}), seen)
+    return Intervene(Intervention(lead.program, DOSE, mask, windows), seen)
+
+
+def _mask_of(flagged: Sequence[tuple[Verdict, ActivePolicy]]) -> tuple[Mask, set[Span]]:
+    """The spans to corrupt and how they came about: names alone, or whole windows where one holds no name."""
+    spans: set[Span] = set()
+    mask: Mask = "entities"
+    for verdict, policy in flagged:
+        if policy.mask == "prompt":
+            return "prompt", set()
+        if policy.mask == "content":
+            mask = "content"
+            spans.update(verdict.windows)
+            continue
+        spans.update(verdict.entities)
+        bare = [w for w in verdict.windows if not any(_overlap(w, e) for e in verdict.entities)]
+        if bare:
+            mask = "content"
+            spans.update(bare)
+    return mask, spans
+
+
+def _overlap(a: Span, b: Span) -> bool:
+    return a.part == b.part and a.start < b.end and b.start < a.end
+
+
+def _by_pointer(spans: Iterable[Span], parts: Sequence[TextPart]) -> dict[str, list[tuple[int, int]]]:
+    """Spans by JSON pointer: merged, sorted, disjoint, without outer white space, none empty."""
+    out: dict[str, list[tuple[int, int]]] = {}
+    for span in sorted(spans):
+        part = parts[span.part]
+        text = part.text[span.start : span.end]
+        start = span.start + len(text) - len(text.lstrip())
+        end = span.start + len(text.rstrip())
+        if start >= end:
+            continue
+        ranges = out.setdefault(part.path, [])
+        if ranges and start <= ranges[-1][1]:
+            ranges[-1] = (ranges[-1][0], max(end, ranges[-1][1]))
+        else:
+            ranges.append((start, end))
+    return out

@@ -1,0 +1,176 @@
+"""The way of an inference request, from bytes to bytes (`Lifecycle.answer`)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Protocol
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from gateway.access import Access
+from gateway.body import parse_body, read_body
+from gateway.conversation import Conversation, collect
+from gateway.decision import ActivePolicy, Decision, Intervene, Pass, Refuse, applicable, decide
+from gateway.disconnect import ClientGoneError, UntilDisconnect
+from gateway.errors import LetheError, NotProtectedError, UnscannableError
+from gateway.ledger import Entry, Ledger
+from gateway.programs import UNAVAILABLE, Programs
+from gateway.refusal import refusal
+from gateway.relay import STREAM_HEADERS, StreamRelay
+from gateway.sanitize import Sanitised, sanitize
+from gateway.settings import Settings
+from gateway.store import LoadedPolicy
+from gateway.upstream import Reply, Upstream, failure
+from guards.verdict import TextPart, Verdict
+from steering.plan import Plan, cache_salt, plan
+
+log = logging.getLogger("lethe.lifecycle")
+
+BARE_STATE = "bare"
+
+
+class Scanner(Protocol):
+    """What the gateway needs of a guard; `guards.guard.Guard` is one. Must be safe to call from several threads."""
+
+    def scan(self, parts: Sequence[TextPart], policies: Collection[str] | None = None) -> list[Verdict]:
+        """One verdict per policy named, all of them if None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lifecycle:
+    """Everything an inference request meets on its way; built once by `gateway.app.create_app`."""
+
+    settings: Settings
+    access: Access
+    upstream: Upstream
+    programs: Programs
+    policies: Sequence[LoadedPolicy]
+    guard: Scanner | None
+    ledger: Ledger
+    salt_secret: bytes
+
+    async def serve(self, request: Request, route: str) -> Response:
+        """Answer a request and account for it. Raises `LetheError`."""
+        entry = self.ledger.open(request.scope["lethe.request_id"], route)
+        try:
+            return await self.answer(request, route, entry)
+        except LetheError as error:
+            entry.close(error.status, error.code)
+            raise
+        except (ClientGoneError, ClientDisconnect):
+            entry.close(499, "client gone")
+            return Response(status_code=499)
+        except BaseException:
+            entry.close(500, "internal")
+            raise
+
+    async def answer(self, request: Request, route: str, entry: Entry) -> Response:
+        """The steps in order: who, what, is it safe to serve, does it touch a policy, ask the engine, relay."""
+        entry.tenant = self.access.tenant(request.headers.get("authorization"))
+        raw = await read_body(request, self.settings.limits.max_body_bytes)
+        asked = sanitize(route, parse_body(raw, self.settings.limits.max_depth), self.settings.allow_fields)
+        entry.model, today = asked.model, datetime.now(UTC).date()
+        self.ledger.require()
+        self.programs.require(asked.model, today)
+        async with UntilDisconnect(request.receive):
+            decision = await self.judge(asked, entry.tenant, today)
+            entry.decide(decision)
+            if isinstance(decision, Refuse):
+                return self.refuse(decision, route, asked, entry)
+            order = self.plan(decision, route, asked, entry.tenant)
+            started = time.perf_counter()
+            reply = await self.upstream.send("POST", order.path, orjson.dumps(order.body))
+            entry.upstream(time.perf_counter() - started)
+            if reply.status != 200:
+                raise await self.rejected(order, reply, route, asked)
+            if order.program is not None:
+                self.attested(order, reply)
+            if reply.streamed:
+                return StreamRelay(reply, lambda problem: entry.close(200, problem))
+            body = await reply.read()
+        entry.close(200)
+        return Response(body, 200, {"content-type": reply.content_type})
+
+    async def judge(self, asked: Sanitised, tenant: str, today: date) -> Decision:
+        """Ask the guards about everything that can reach the prompt, and decide."""
+        policies = applicable([policy.active for policy in self.policies], asked.model, tenant, today)
+        if not policies:
+            return Pass()
+        conversation = await collect(asked.body, lambda tokens: self.upstream.detokenize(asked.model, tokens))
+        return decide(await self.scan(conversation, policies), policies, conversation)
+
+    async def scan(self, conversation: Conversation, policies: Sequence[ActivePolicy]) -> Mapping[str, Verdict]:
+        """Verdicts by policy number; empty, which means "not run", where the guard failed."""
+        if self.guard is None:
+            return {}
+        started = time.perf_counter()
+        numbers = [policy.number for policy in policies]
+        size = sum(len(part.text) for part in conversation.parts)
+        try:
+            if size <= self.settings.guard.inline_chars:
+                verdicts = self.guard.scan(conversation.parts, numbers)
+            else:  # long texts would hold up everybody else's streams
+                verdicts = await asyncio.to_thread(self.guard.scan, conversation.parts, numbers)
+        except Exception as error:  # whatever happens in a guard must close the door, and must not quote the text
+            log.error("the guard failed with %s", type(error).__name__)  # noqa: TRY400 - a traceback quotes the text
+            return {}
+        self.ledger.metrics.guard_seconds.observe(time.perf_counter() - started)
+        return {verdict.policy: verdict for verdict in verdicts}
+
+    def plan(self, decision: Intervene | Pass, route: str, asked: Sanitised, tenant: str) -> Plan:
+        """The request for the engine. Its salt keeps tenants and treatments apart in the prefix cache."""
+        intervention = decision.intervention if isinstance(decision, Intervene) else None
+        if intervention is None:
+            if not self.programs.needed and not asked.client_salt:
+                return Plan(route, asked.body, None)  # any OpenAI-compatible server; it may not know the field
+            state = BARE_STATE
+        else:
+            state = f"{intervention.program} {intervention.dose} {intervention.mask}"
+        return plan(route, asked.body, intervention, cache_salt(self.salt_secret, tenant, asked.client_salt, state))
+
+    def attested(self, order: Plan, reply: Reply) -> None:
+        """Let a flagged answer through only with proof. Raises `NotProtectedError` before any of it was read."""
+        try:
+            self.programs.check(order, reply)
+        except NotProtectedError:
+            reply.close()
+            raise
+
+    async def rejected(self, order: Plan, reply: Reply, route: str, asked: Sanitised) -> LetheError:
+        """The error for an answer that is not a 200, the same for flagged requests as for others."""
+        error = failure(reply.status, await reply.read())
+        if order.program is None:
+            return error
+        self.programs.look()
+        if reply.status >= 500:
+            return error
+        # The flagged route checks more, earlier and in other words. If the bare route refuses the request as well, its
+        # error is the one that an unflagged request gets; if it would answer, that is dropped unread: an outage.
+        bare = orjson.dumps({**asked.body, "cache_salt": secrets.token_hex(16)})
+        probe = await self.upstream.send("POST", route, bare)
+        if probe.status != 200:
+            return failure(probe.status, await probe.read())
+        probe.close()
+        log.error("the engine did not carry out a flagged request (status %d); it was not answered", reply.status)
+        return NotProtectedError(UNAVAILABLE)
+
+    def refuse(self, decision: Refuse, route: str, asked: Sanitised, entry: Entry) -> Response:
+        """Answer without the engine. Raises `NotProtectedError` and `UnscannableError`."""
+        if decision.reason == "guard":
+            raise NotProtectedError(UNAVAILABLE)
+        if decision.reason == "unscannable":
+            raise UnscannableError(
+                "This deployment answers requests whose whole content is text of moderate length only."
+            )
+        body, content_type = refusal(route, asked.body)
+        entry.close(200, "refusal")
+        headers = STREAM_HEADERS if content_type.startswith("text/event-stream") else {}
+        return Response(body, 200, {**headers, "content-type": content_type})

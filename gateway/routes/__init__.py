@@ -1,0 +1,1 @@
+"""The routes that exist; every other path and method is denied."""

@@ -1,0 +1,21 @@
+"""POST /v1/chat/completions."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from gateway.lifecycle import Lifecycle
+
+PATH = "/v1/chat/completions"
+
+
+def router(lifecycle: Lifecycle) -> APIRouter:
+    """Chat completions, streamed or not."""
+
+    async def chat_completions(request: Request) -> Response:
+        return await lifecycle.serve(request, PATH)
+
+    routes = APIRouter()
+    # a plain route: there are no dependencies to resolve, which costs 50 us a request
+    routes.add_route(PATH, chat_completions, methods=["POST"])
+    return routes

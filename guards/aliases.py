@@ -1,0 +1,161 @@
+"""Matching of names, aliases and related names, with their usual variants, over all policies at once."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import ahocorasick
+import numpy as np
+
+from guards.normalize import SEPARATOR, WIDE, AliasView, Normalizer
+from guards.typos import Typos
+
+Kind = Literal["alias", "related"]
+
+GLUED = 6
+"""From so many letters on, words of a name are also found written together, and at the edge of a digit."""
+TYPO = 8
+"""From so many letters on, one of the words of a name may hold one typo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """One name of one policy. `policy` and `entity` are indices; `number` tells names of a policy apart."""
+
+    policy: int
+    entity: int
+    kind: Kind
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A name found at the characters `[start, end)` of a view."""
+
+    name: Name
+    start: int
+    end: int
+
+
+def variants(words: Sequence[str]) -> set[str]:
+    """Spellings of a name, as alias views write them: single spaces between words, no punctuation.
+
+    Hyphens, dots, underscores and the apostrophe of a possessive are spaces in an alias view. What is added here:
+    words written together, surname first, initials with and without dots, plural and apostrophe-less possessive, and
+    long names rotated by 13 letters or reversed.
+    """
+    orders = [list(words)]
+    if 2 <= len(words) <= 4 and all(w.isalpha() for w in words):
+        orders.append([words[-1], *words[:-1]])
+    found: set[str] = set()
+    for order in orders:
+        found.add(" ".join(order))
+        initials = _join_initials(order)
+        found.add(" ".join(initials))
+        for split in _split_initials(initials):
+            found.add(" ".join(split))
+    glued = "".join(words)
+    if len(glued) >= GLUED:
+        found.add(glued)
+    plural = set()
+    for spelling in found:
+        if len(spelling) >= 4 and spelling[-1].isalpha() and spelling[-1].isascii():
+            plural.add(spelling + ("es" if spelling[-1] in "sxz" else "s"))
+    found |= plural
+    # A name alone behind a letter code in a plain sentence; a whole sentence behind one is a view of its own.
+    coded = {v for v in found if len(v) >= TYPO and v.isascii()}
+    return found | {codecs.encode(v, "rot13") for v in coded} | {v[::-1] for v in coded}
+
+
+def _join_initials(words: Sequence[str]) -> list[str]:
+    """`j k rowling` -> `jk rowling`."""
+    joined: list[str] = []
+    single = False
+    for word in words:
+        if single and len(word) == 1:
+            joined[-1] += word
+        else:
+            joined.append(word)
+        single = len(word) == 1
+    return joined
+
+
+def _split_initials(words: Sequence[str]) -> Iterator[list[str]]:
+    """`jk rowling` -> `j k rowling`: a short first or last word without vowels can only be initials."""
+    for at in (0, len(words) - 1):
+        word = words[at]
+        if len(words) > 1 and 2 <= len(word) <= 3 and word.isalpha() and not set(word) & set("aeiouy"):
+            yield [*words[:at], *word, *words[at + 1 :]]
+
+
+class AliasIndex:
+    """One automaton over the names of all policies. Reading is thread-safe."""
+
+    def __init__(self, names: Sequence[Name], normalizer: Normalizer, ordinary: frozenset[str] = frozenset()) -> None:
+        """Build the index. `ordinary` are words that are never taken for a typo of a name."""
+        self._automaton = ahocorasick.Automaton()
+        patterns: dict[str, list[Name]] = {}
+        misspelled: set[str] = set()
+        for name in names:
+            words = normalizer.words(name.text)
+            if not words:
+                raise ValueError(f"name {name.number} of entity {name.entity} has no letter or digit; leave it out")
+            for spelling in variants(words):
+                patterns.setdefault(spelling, []).append(name)
+            if sum(map(len, words)) >= TYPO:
+                misspelled.update(words)
+        for spelling, owners in patterns.items():
+            self._automaton.add_word(spelling, (len(spelling), tuple(owners)))
+        if patterns:
+            self._automaton.make_automaton()
+        self._empty = not patterns
+        self._typos = Typos(misspelled, ordinary | {w for spelling in patterns for w in spelling.split()})
+
+    def find(self, view: AliasView, words: Sequence[str], *, loose: bool = False) -> list[Match]:
+        """Matches in a view. `words` are the words of the view; `loose` drops word boundaries for long names."""
+        if self._empty:
+            return []
+        found = list(self._exact(view.text, view.kinds, loose))
+        fixes = self._typos.fixes(words)
+        if fixes:
+            for choice in range(max(map(len, fixes.values()))):
+                right = [fixes[w][min(choice, len(fixes[w]) - 1)] if w in fixes else w for w in words]
+                found += self._misspelled(words, right)
+        return found
+
+    def _exact(self, text: str, kinds: np.ndarray[tuple[int], np.dtype[np.uint8]], loose: bool) -> Iterator[Match]:
+        for last, (length, names) in self._automaton.iter(text):
+            start, end = last - length + 1, last + 1
+            if (loose and length >= GLUED) or (
+                _edge(text, kinds, start, start - 1, length) and _edge(text, kinds, last, end, length)
+            ):
+                for name in names:
+                    yield Match(name, start, end)
+
+    def _misspelled(self, words: Sequence[str], right: Sequence[str]) -> Iterator[Match]:
+        """Match a view with its misspelled words set right; exactly one of them must be in a match."""
+        sizes = np.array([len(w) for w in words])
+        wrong = np.array([a != b for a, b in zip(words, right, strict=True)])
+        begin = np.concatenate([[0], np.cumsum(sizes + 1)])
+        begin_right = np.concatenate([[0], np.cumsum([len(w) + 1 for w in right])])
+        text = " ".join(right)
+        kinds = np.array([SEPARATOR if c == " " else 1 for c in text], np.uint8)
+        for match in self._exact(text, kinds, loose=False):
+            first = int(np.searchsorted(begin_right, match.start, "right")) - 1
+            last = int(np.searchsorted(begin_right, match.end - 1, "right")) - 1
+            letters = match.end - match.start - (last - first)
+            if letters >= TYPO and wrong[first : last + 1].sum() == 1:
+                yield Match(match.name, int(begin[first]), int(begin[last] + sizes[last]))
+
+
+def _edge(text: str, kinds: np.ndarray[tuple[int], np.dtype[np.uint8]], inside: int, outside: int, length: int) -> bool:
+    """Whether a word may begin or end between two neighbouring characters."""
+    if outside < 0 or outside >= len(text) or text[outside] == " ":
+        return True
+    if kinds[inside] == WIDE or kinds[outside] == WIDE:
+        return True
+    return length >= GLUED and text[inside].isdigit() != text[outside].isdigit()

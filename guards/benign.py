@@ -1,0 +1,116 @@
+"""Benign texts that every installation has: for negatives of a fit and for calibration.
+
+Two sources: running text of Python's own manual (`pydoc_data`) and of the descriptions of the installed distributions,
+and everyday requests from templates. Deterministic for one installation. A text belongs to the fitting half or to the
+calibration half by a digest of its content, so the halves are disjoint even between two machines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import distributions
+from typing import Literal
+
+from guards.everyday import NAMED, PLAIN, SLOTS, STORIES
+
+Half = Literal["fit", "calibration"]
+
+REQUESTS = 5200
+DOCUMENTS = 1800
+"""Texts drawn from templates and from documents, before deduplication."""
+_LONGEST, _OPENING = 2400, 20_000
+"""Characters of a text; characters that are read of a distribution's description."""
+
+
+@dataclass(frozen=True, slots=True)
+class Benign:
+    """A harmless text. `named`: it may hold the name of a person or a work that some policy forgets."""
+
+    text: str
+    named: bool
+
+
+def benign(half: Half, *, requests: int = REQUESTS, documents: int = DOCUMENTS) -> list[Benign]:
+    """The texts of one half, in a fixed order, without duplicates."""
+    asked = [item for item in everyday(requests) if _half(item.text) == half]
+    return list({item.text: item for item in [*asked, *_documents(documents, half)]}.values())
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def _half(text: str) -> Half:
+    """One third is for fitting: calibration needs the larger number for small p-values."""
+    return "fit" if _digest(text)[0] % 3 == 0 else "calibration"
+
+
+def everyday(count: int, seed: int = 20240607) -> Iterator[Benign]:
+    """Everyday requests: questions, tasks, chat, small stories, pasted text with a question."""
+    draw = random.Random(seed)
+    for _ in range(count):
+        shape = draw.random()
+        if shape < 0.62:
+            yield _styled(_request(draw), draw)
+        elif shape < 0.80:
+            items = [_request(draw) for _ in range(draw.randint(2, 5))]
+            yield Benign(" ".join(i.text for i in items), any(i.named for i in items))
+        elif shape < 0.94:
+            yield Benign(_fill(draw.choice(STORIES), draw), named=False)
+        else:
+            stories = [_fill(draw.choice(STORIES), draw) for _ in range(draw.randint(2, 6))]
+            task = _request(draw)
+            yield Benign("\n\n".join([*stories, task.text]), task.named)
+
+
+def _request(draw: random.Random) -> Benign:
+    named = draw.random() < 0.35
+    return Benign(_fill(draw.choice(NAMED if named else PLAIN), draw), named)
+
+
+def _fill(template: str, draw: random.Random) -> str:
+    return re.sub(r"\{(\w+)\}", lambda m: draw.choice(SLOTS[m[1]]), template)
+
+
+def _styled(item: Benign, draw: random.Random) -> Benign:
+    """People write carelessly: without capitals, without the mark at the end, with a greeting."""
+    text = item.text
+    style = draw.random()
+    if style < 0.15:
+        text = text.lower()
+    elif style < 0.25:
+        text = text.rstrip("?.!")
+    elif style < 0.33:
+        text = draw.choice(("Hi! ", "Hello, ", "Please help: ", "Quick question: ", "hey, ")) + text
+    elif style < 0.40:
+        text += draw.choice((" Thanks!", " Answer briefly.", " Explain step by step.", " Give one example."))
+    return Benign(text, item.named)
+
+
+def _documents(count: int, half: Half) -> list[Benign]:
+    """Paragraphs, and runs of paragraphs, of manuals; `count` of both halves together, spread evenly."""
+    paragraphs = [p for text in _manuals() for p in _paragraphs(text) if _half(p) == half]
+    runs = ["\n\n".join(paragraphs[i : i + 4])[:_LONGEST] for i in range(0, len(paragraphs) - 3, 8)]
+    found = sorted(dict.fromkeys([*paragraphs, *runs]), key=_digest)
+    return [Benign(p, named=False) for p in found[: count // 3 if half == "fit" else count - count // 3]]
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    """Running text: paragraphs of some length that are mostly letters."""
+    for block in re.split(r"\n\s*\n", text):
+        paragraph = " ".join(block.split())[:_LONGEST]
+        letters = len(re.findall(r"[A-Za-z ]", paragraph))
+        if letters > max(60, len(paragraph) * 0.8):
+            yield paragraph
+
+
+def _manuals() -> Iterator[str]:
+    yield from import_module("pydoc_data.topics").topics.values()
+    for distribution in sorted(distributions(), key=lambda d: d.name or ""):
+        _, _, description = (distribution.read_text("METADATA") or "").partition("\n\n")
+        yield description[:_OPENING]

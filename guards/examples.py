@@ -1,0 +1,91 @@
+"""Texts to fit on: examples of a policy and simple variants of them, made without a language model."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from guards.spec import GuardSpec
+
+_PRONOUNS = ("he", "she", "it", "they", "this person", "the character", "the author", "this", "that one")
+_FRAMES = ("Tell me: {}", "I have a question. {}", "{} Answer in one sentence.", "Please explain. {}", "{} I forgot.")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A text with the number of the example that it stems from and its weight in the fit."""
+
+    text: str
+    source: int
+    weight: float
+    named: bool
+
+
+def questions(spec: GuardSpec, base: Path) -> list[str]:
+    """Questions that touch the policy: inline, then from its file. Raises `ValueError`, `OSError`."""
+    found = [e.question for e in spec.examples]
+    if spec.examples_file is not None:
+        found += _read(base / spec.examples_file)
+    return list(dict.fromkeys(found))
+
+
+def neighbours(spec: GuardSpec, base: Path) -> list[str]:
+    """Harmless texts that look alike: inline, then from the policy's file. Raises `ValueError`, `OSError`."""
+    found = list(spec.retain)
+    if spec.retain_file is not None:
+        found += _read(base / spec.retain_file)
+    return list(dict.fromkeys(found))
+
+
+def positives(spec: GuardSpec, asked: Sequence[str], seed: int) -> list[Sample]:
+    """Every question, passage sentence and topic with variants.
+
+    Many variants lose the names: names are found by the alias tier, the linear model has to learn the topic.
+    """
+    draw = random.Random(seed)
+    names = sorted({n for e in spec.entities for n in (e.name, *e.aliases)}, key=len, reverse=True)
+    pattern = re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, names)) + r")(?:'s|s)?(?!\w)", re.IGNORECASE)
+    sources = [*asked, *_sentences(spec)]
+    return [sample for number, text in enumerate(sources) for sample in _variants(text, number, pattern, names, draw)]
+
+
+def _variants(
+    text: str, number: int, pattern: re.Pattern[str], names: Sequence[str], draw: random.Random
+) -> Iterator[Sample]:
+    yield Sample(text, number, 1.0, named=True)
+    yield Sample(_typo(text.lower().rstrip("?.!"), draw), number, 0.3, named=True)
+    yield Sample(draw.choice(_FRAMES).format(text), number, 0.3, named=True)
+    if pattern.search(text):
+        other = draw.choice(names)
+        yield Sample(pattern.sub(lambda _: other, text, count=1), number, 0.3, named=True)
+        for replaced, weight in ((pattern.sub("", text), 1.0), (pattern.sub(draw.choice(_PRONOUNS), text), 1.0)):
+            rest = " ".join(replaced.split())
+            if sum(len(w) >= 4 for w in re.findall(r"\w+", rest)) >= 3:
+                yield Sample(rest, number, weight, named=False)
+
+
+def _typo(text: str, draw: random.Random) -> str:
+    if len(text) < 8:
+        return text
+    at = draw.randrange(1, len(text) - 2)
+    return text[:at] + text[at + 1] + text[at] + text[at + 2 :]
+
+
+def _sentences(spec: GuardSpec) -> list[str]:
+    texts = [*spec.passages, *(e.answer for e in spec.examples if e.answer), spec.topic]
+    return [s.strip() for t in texts for s in re.split(r"(?<=[.!?])\s+", t) if len(s.split()) >= 4]
+
+
+def _read(path: Path) -> list[str]:
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if line.strip():
+            try:
+                found.append(str(json.loads(line)["question"]))
+            except (json.JSONDecodeError, KeyError, TypeError) as error:
+                raise ValueError(f"{path.name} line {number}: expected a JSON object with a question") from error
+    return found

@@ -1,0 +1,186 @@
+"""Policy -> fitted guard part."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from guards.aliases import AliasIndex
+from guards.benign import benign
+from guards.dataset import NEIGHBOUR_WEIGHT, Dataset, Standard, Texts
+from guards.encoder import Floats, load_encoder
+from guards.evidence import Models, indexed
+from guards.examples import Sample, neighbours, positives, questions
+from guards.intake import check_aliases
+from guards.normalize import Normalizer
+from guards.part import FittedName, FittedPart
+from guards.reading import Reader, Reading
+from guards.spec import GuardSpec
+
+ENCODER = "wordllama"
+STRONGEST = {"entity": 1.5, "facts": 4.0}
+"""Largest boost by name evidence, in standard deviations of benign scores."""
+NEIGHBOUR_RATE = 0.02
+"""Share of held-out hard neighbours that the policy's own threshold lets through as false positives."""
+BENIGN_RATE = 0.005
+"""Share of benign texts above the threshold at which recall is reported."""
+
+NO_THRESHOLD = -1e9
+"""Threshold of a policy without harmless neighbours: the calibration alone decides."""
+
+
+class FitError(ValueError):
+    """A policy that cannot be fitted; the text says what is missing."""
+
+
+def fit(spec: GuardSpec, base: Path, *, key: bytes, progress: Callable[[str, float], None]) -> FittedPart:
+    """Fit the guard of one policy.
+
+    Args:
+        spec: the guard's part of the policy.
+        base: folder of the policy file; the paths in `spec` are relative to it.
+        key: secret from which folds and variants are drawn, so that fits are repeatable only with it.
+        progress: called with what is being done and the share that is done.
+
+    Raises:
+        FitError: nothing to learn from.
+        IntakeError: the guard would fire on common harmless texts.
+        OSError, ValueError: unreadable files.
+    """
+    progress("reading texts", 0.0)
+    reader = Reader(load_encoder(ENCODER))
+    asked, retained = questions(spec, base), neighbours(spec, base)
+    seed = int.from_bytes(hmac.digest(key, b"lethe guard fit", hashlib.sha256)[:8])
+    samples = positives(spec, asked, seed)
+    if not samples:
+        raise FitError("guard: nothing to learn from; give examples, examples_file, passages or a topic")
+    names = numbered(spec, reader.normalizer)
+    harmless = benign("fit")
+    readings = [reader.read(b.text) for b in harmless]
+    progress("checking names", 0.4)
+    plain = [r for r, b in zip(readings, harmless, strict=True) if not b.named]
+    alias_rate = check_aliases(names, plain, reader.normalizer)
+    near = [reader.read(text) for text in retained]
+    unfitted = _unfitted(spec, names, (), reader)
+    models = _models(unfitted, reader)
+    together = _pairs(models, near)
+    models = _models(_unfitted(spec, names, together, reader), reader)
+    data = Dataset(
+        Texts.read(
+            [reader.read(s.text) for s in samples],
+            models,
+            np.array([s.source for s in samples]),
+            np.array([s.weight for s in samples], np.float32),
+        ),
+        Texts.read(near, models, np.arange(len(near)), np.full(len(near), NEIGHBOUR_WEIGHT, np.float32)),
+        Texts.read(readings, models, np.arange(len(readings)), np.ones(len(readings), np.float32)),
+        seed,
+        STRONGEST[spec.granularity],
+    )
+    progress("measuring", 0.6)
+    held = data.held_out()
+    threshold = _upper(held[1][~data.near.decided], NEIGHBOUR_RATE)
+    progress("fitting", 0.9)
+    model = data.fit(data.everything())
+    figures = {**_figures(data, samples, held, threshold), "alias_rate_benign": alias_rate}
+    progress("done", 1.0)
+    return _part(spec, names, together, reader, model, threshold, figures)
+
+
+def _figures(
+    data: Dataset, samples: Sequence[Sample], held: tuple[Floats, Floats, Floats], threshold: float
+) -> dict[str, Any]:
+    """What the guard does on texts it was not fitted on, for one policy alone."""
+    cut = max(threshold, _upper(held[2], BENIGN_RATE))
+    positive, near, benign_ = held
+    flagged = data.positive.decided | (positive >= cut)
+    asked = np.array([s.weight == 1.0 and s.named for s in samples])
+    nameless = np.array([not s.named for s in samples]) & ~data.positive.decided
+    return {
+        "examples": int(asked.sum()),
+        "recall": _mean(flagged[asked]),
+        "recall_classifier": _mean((positive >= cut)[asked]),
+        "nameless": int(nameless.sum()),
+        "recall_nameless": _mean(flagged[nameless]),
+        "neighbours": len(near),
+        "false_positives_neighbours": _mean(data.near.decided | (near >= cut)),
+        "false_positives_neighbours_by_name": _mean(data.near.decided),
+        "benign": len(benign_),
+        "false_positives_benign": _mean(data.benign.decided | (benign_ >= cut)),
+        "threshold": threshold,
+        "cut": cut,
+    }
+
+
+def _mean(values: np.ndarray[Any, np.dtype[np.bool_]]) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def numbered(spec: GuardSpec, normalizer: Normalizer) -> tuple[FittedName, ...]:
+    """All names of a policy; names that fold alike share a number, and an alias wins over a related name."""
+    numbers: dict[str, int] = {}
+    found: dict[int, FittedName] = {}
+    for entity, item in enumerate(spec.entities):
+        listed = [*((t, "alias") for t in (item.name, *item.aliases)), *((t, "related") for t in item.related)]
+        for text, kind in listed:
+            number = numbers.setdefault(" ".join(normalizer.words(text)), len(numbers))
+            if number not in found or (kind == "alias" and found[number].kind == "related"):
+                found[number] = FittedName(text, entity, "alias" if kind == "alias" else "related", number)
+    return tuple(found.values())
+
+
+def _part(
+    spec: GuardSpec,
+    names: tuple[FittedName, ...],
+    together: tuple[tuple[int, int], ...],
+    reader: Reader,
+    model: Standard,
+    threshold: float,
+    figures: dict[str, Any],
+) -> FittedPart:
+    return FittedPart(
+        granularity=spec.granularity,
+        encoder=ENCODER,
+        fingerprint=reader.encoder.fingerprint,
+        names=names,
+        together=together,
+        weights=model.weights,
+        bias=model.bias,
+        boost=model.boost,
+        threshold=threshold,
+        figures=figures,
+    )
+
+
+def _unfitted(
+    spec: GuardSpec, names: tuple[FittedName, ...], together: tuple[tuple[int, int], ...], reader: Reader
+) -> FittedPart:
+    """A part without a linear model, for looking up names."""
+    nothing = Standard(np.zeros(reader.encoder.dim, np.float32), 0.0, 0.0)
+    return _part(spec, names, together, reader, nothing, 0.0, {})
+
+
+def _models(part: FittedPart, reader: Reader) -> Models:
+    return Models([part], AliasIndex(indexed([part]), reader.normalizer), reader.encoder.dim)
+
+
+def _pairs(models: Models, near: Sequence[Reading]) -> tuple[tuple[int, int], ...]:
+    """Pairs of related names that harmless texts hold together."""
+    pairs: set[tuple[int, int]] = set()
+    for reading in near:
+        numbers = sorted({f.number for f in models.names(reading).get(0, ()) if f.kind == "related"})
+        pairs.update((a, b) for i, a in enumerate(numbers) for b in numbers[i + 1 :])
+    return tuple(sorted(pairs))
+
+
+def _upper(scores: Floats, rate: float) -> float:
+    """Least threshold that lets at most this share of scores reach it."""
+    finite = scores[np.isfinite(scores)]
+    if not len(finite):
+        return NO_THRESHOLD
+    return float(np.quantile(finite, 1 - rate, method="higher")) + 1e-4

@@ -1,0 +1,111 @@
+"""The guard's part of a bundle: what `fit` makes and `Guard.from_parts` loads. No pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from guards.encoder import Floats
+
+SCHEMA = 1
+
+
+class PartError(ValueError):
+    """A guard part that cannot be used; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class FittedName:
+    """A name to match. `number` is the same for names of a policy that are spelled alike."""
+
+    text: str
+    entity: int
+    kind: Literal["alias", "related"]
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class FittedPart:
+    """A fitted guard of one policy.
+
+    Attributes:
+        granularity: see `GuardSpec`.
+        encoder: registry name of the encoder.
+        fingerprint: weights and tokeniser the linear model was fitted on.
+        names: names, aliases and related names.
+        together: pairs of numbers of related names that occur together in harmless texts; such a pair is no verdict.
+        weights: linear model on unit vectors of windows, `[dim]`; standardised: over benign texts the score of the
+            worst window has mean 0 and standard deviation 1.
+        bias: its constant.
+        boost: what one piece of name evidence adds to the score, >= 0.
+        threshold: least score for a verdict of the classifier; the calibration may ask for more.
+        figures: what was measured on held-out texts; no names.
+    """
+
+    granularity: Literal["entity", "facts"]
+    encoder: str
+    fingerprint: str
+    names: tuple[FittedName, ...]
+    together: tuple[tuple[int, int], ...]
+    weights: Floats
+    bias: float
+    boost: float
+    threshold: float
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """Serialise as safetensors with a JSON header."""
+        head = {
+            "schema": SCHEMA,
+            "granularity": self.granularity,
+            "encoder": self.encoder,
+            "fingerprint": self.fingerprint,
+            "names": [asdict(name) for name in self.names],
+            "together": self.together,
+            "bias": self.bias,
+            "boost": self.boost,
+            "threshold": self.threshold,
+            "figures": dict(self.figures),
+        }
+        return save({"weights": np.ascontiguousarray(self.weights, np.float32), "head": _bytes_array(head)})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> FittedPart:
+        """Read what `to_bytes` wrote. Raises `PartError`."""
+        try:
+            tensors = load(data)
+            head = json.loads(tensors["head"].tobytes())
+            if head["schema"] != SCHEMA:
+                raise PartError(f"guard part of schema {head['schema']}, this version reads {SCHEMA}; compile it again")
+            part = cls(
+                granularity=head["granularity"],
+                encoder=head["encoder"],
+                fingerprint=head["fingerprint"],
+                names=tuple(FittedName(**name) for name in head["names"]),
+                together=tuple((int(a), int(b)) for a, b in head["together"]),
+                weights=tensors["weights"],
+                bias=float(head["bias"]),
+                boost=float(head["boost"]),
+                threshold=float(head["threshold"]),
+                figures=head["figures"],
+            )
+        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise PartError(f"not a guard part ({type(error).__name__}); compile the policy again") from error
+        numbers = [*part.weights.ravel(), part.bias, part.boost, part.threshold]
+        if part.weights.ndim != 1 or not np.isfinite(numbers).all() or part.boost < 0:
+            raise PartError(
+                "guard part with a wrong shape, a negative boost or a value that is not finite; compile again"
+            )
+        if part.granularity not in ("entity", "facts"):
+            raise PartError(f"guard part with unknown granularity {part.granularity!r}; compile again")
+        return part
+
+
+def _bytes_array(value: object) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    return np.frombuffer(json.dumps(value).encode(), np.uint8)

@@ -1,0 +1,152 @@
+"""One text, read once for all policies: its views for name matching and its windows as vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from guards.encoder import Encoder, Floats
+from guards.normalize import AliasView, Folded, Ints, Normalizer
+from guards.views import DEPTH, Decoded, decoded, leet
+from guards.windows import sentence_ends, windows
+
+LONGEST = 4_000_000
+"""Characters of one text that are read; a longer one is reported as truncated."""
+_SPACED = 4
+MOST_VIEWS = 40
+"""Views of one text; a text that hides more codes inside each other is reported as truncated."""
+
+
+@dataclass(frozen=True, slots=True)
+class NameView:
+    """What names are searched in. `starts` and `ends`: the original characters behind every character of the view."""
+
+    view: AliasView
+    words: list[str]
+    starts: Ints
+    ends: Ints
+    loose: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A text as the guards see it; all positions are characters of the original.
+
+    Attributes:
+        views: texts to match names in.
+        vectors: unit vectors of the windows, `[windows, dim]`.
+        starts, ends: characters of each window.
+        sentences: sorted ends of the sentences of the text; the last one is its length.
+        truncated: the text was too long, or too deeply coded, to be read in full.
+    """
+
+    views: tuple[NameView, ...]
+    vectors: Floats
+    starts: Ints
+    ends: Ints
+    sentences: Ints
+    truncated: bool
+
+
+class _TooManyViewsError(Exception):
+    """A text has more codes inside each other than are undone."""
+
+
+class Reader:
+    """Reads texts. Thread-safe."""
+
+    def __init__(self, encoder: Encoder, normalizer: Normalizer | None = None) -> None:
+        self.encoder = encoder
+        self.normalizer = normalizer or Normalizer()
+
+    def read(self, text: str) -> Reading:
+        """Read a text; any string is accepted."""
+        kept = text[:LONGEST]
+        views: list[NameView] = []
+        ranges: list[tuple[Floats, Ints, Ints]] = []
+        try:
+            sentences = self._read(kept, None, DEPTH, views, ranges)
+            complete = len(kept) == len(text)
+        except _TooManyViewsError:
+            sentences, complete = np.array([len(text)], np.int64), False
+        return Reading(
+            tuple(views),
+            np.concatenate([v for v, _, _ in ranges]) if ranges else np.zeros((0, self.encoder.dim), np.float32),
+            np.concatenate([s for _, s, _ in ranges]) if ranges else np.zeros(0, np.int64),
+            np.concatenate([e for _, _, e in ranges]) if ranges else np.zeros(0, np.int64),
+            sentences,
+            not complete,
+        )
+
+    def _read(
+        self,
+        text: str,
+        source: Decoded | None,
+        depth: int,
+        views: list[NameView],
+        ranges: list[tuple[Floats, Ints, Ints]],
+    ) -> Ints:
+        """Add the views and windows of a text, or of a decoded one; return the ends of its sentences."""
+        folded = self.normalizer.fold(text)
+        words, first, last = folded.words()
+        if not words:
+            return np.array([len(text)], np.int64)
+        self._name_views(folded, first, last, source, views)
+        encoded = self.encoder.read(words)
+        done = sentence_ends(folded.codes, first, last)
+        low, high = windows(encoded.tokens, done)
+        starts, ends = folded.original(first)[low], folded.original(last - 1)[high - 1] + 1
+        sentences = np.append(folded.original(last[done][:-1]), len(text)) if source is None else starts
+        if source is not None:
+            starts, ends = _through(source, starts, ends)
+        ranges.append((encoded.vectors(low, high), starts, ends))
+        if depth:
+            for inner in decoded(text, folded, words, first, last):
+                if len(views) >= MOST_VIEWS:
+                    raise _TooManyViewsError
+                if source is not None:
+                    begin, end = _through(source, inner.starts, inner.ends)
+                    inner = Decoded(inner.text, begin, end, inner.nested)  # noqa: PLW2901
+                self._read(inner.text, inner, depth - 1 if inner.nested else 0, views, ranges)
+        return sentences
+
+    def _name_views(
+        self, folded: Folded, first: Ints, last: Ints, source: Decoded | None, views: list[NameView]
+    ) -> None:
+        view = self.normalizer.view(folded)
+        views.append(_named(view, source, loose=False))
+        spaced = _unspaced(view)
+        if spaced is not None:
+            views.append(_named(spaced, source, loose=True))
+        views.extend(_named(self.normalizer.view(p), source, loose=False) for p in leet(folded, first, last))
+
+
+def _named(view: AliasView, source: Decoded | None, *, loose: bool) -> NameView:
+    starts, ends = view.origin, view.origin + 1
+    if source is not None:
+        starts, ends = source.starts[view.origin], source.ends[view.origin]
+    return NameView(view, view.text.split(), starts, ends, loose)
+
+
+def _through(source: Decoded, starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
+    """Positions of a decoded text as positions of the original; the order of both ends may be reversed."""
+    a, b, c, d = source.starts[starts], source.starts[ends - 1], source.ends[starts], source.ends[ends - 1]
+    return np.minimum(a, b), np.maximum(c, d)
+
+
+def _unspaced(view: AliasView) -> AliasView | None:
+    """Runs of single letters written together, or None where there is none: `h a r r y` -> `harry`."""
+    size = len(view.codes)
+    spaces = np.flatnonzero(np.append(view.codes, 32) == 32)
+    begins = np.concatenate([[0], spaces + 1])[: len(spaces)]
+    single = spaces - begins == 1
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], single.view(np.int8), [0]])))
+    low, high = edges[::2], edges[1::2]
+    long = high - low >= _SPACED
+    if not long.any():
+        return None
+    keep = np.ones(size, bool)
+    for a, b in zip(begins[low[long]].tolist(), spaces[high[long] - 1].tolist(), strict=True):
+        keep[a + 1 : b - 1 : 2] = False
+    return view.take(np.flatnonzero(keep))

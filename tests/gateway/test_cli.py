@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli import main
+from steering.bundle import parse_key
+from steering.fence import MIN_KEY_BYTES
+from tests.gateway.conftest import BUNDLE_KEY
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ["torch", "vllm", "sklearn", "transformers"]
+runner = CliRunner()
+
+
+def _python(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = """
+import sys, json
+from gateway.cli import main
+try:
+    main(["--help"])
+except SystemExit as exit:
+    assert exit.code == 0
+print(json.dumps(sorted(sys.modules)))
+"""
+    loaded = set(json.loads(_python(code).splitlines()[-1]))
+    assert "gateway.cli" in loaded
+    assert loaded.isdisjoint([*HEAVY, "fastapi", "aiohttp", "numpy"])
+
+
+def test_gateway_works_without_the_engine_s_libraries() -> None:
+    code = f"""
+import sys, asyncio
+for name in {HEAVY}:
+    sys.modules[name] = None  # an import raises ImportError
+import aiohttp
+from tests.gateway.conftest import serving, settings
+from tests.gateway.upstream import CHAT, Engine
+
+async def main():
+    engine = Engine(None)
+    await engine.start()
+    async with serving(settings(engine.url)) as client:
+        assert (await client.chat()).body == CHAT
+    await engine.stop()
+
+asyncio.run(main())
+assert not [name for name in sys.modules if name.split(".")[0] in {HEAVY} and sys.modules[name]]
+print("served")
+"""
+    assert _python(code).strip() == "served"
+
+
+def test_keygen_prints_keys_that_fit() -> None:
+    lines = dict(line.split("=") for line in runner.invoke(main, ["keygen"]).output.splitlines())
+    parse_key(lines["LETHE_BUNDLE_KEY"])
+    assert len(lines["LETHE_ENGINE_KEY"]) >= MIN_KEY_BYTES
+    output = runner.invoke(main, ["keygen", "--tenant", "me"]).output
+    assert "tenant: me" in output
+    assert "sha256: " in output
+
+
+def test_check_and_policies(tmp_path: Path, bundle: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "lethe.yaml"
+    config.write_text("allow_anonymous: true\nupstream: {tmeouts: {}}\n")
+    done = runner.invoke(main, ["check", "--config", str(config)])
+    assert done.exit_code == 2
+    assert "upstream.tmeouts: unknown key, did you mean upstream.timeouts?" in done.output
+    assert runner.invoke(main, ["serve", "--config", str(config)]).exit_code == 2
+
+    folder = bundle(response="refusal")  # type: ignore[operator]
+    config.write_text(f"allow_anonymous: true\nbundles: [{folder}]\n")
+    monkeypatch.setenv("LETHE_BUNDLE_KEY", BUNDLE_KEY)
+    assert runner.invoke(main, ["check", "--config", str(config)]).exit_code == 0
+    monkeypatch.setenv("COLUMNS", "200")
+    done = runner.invoke(main, ["policies", "--config", str(config)])
+    assert done.exit_code == 0
+    for word in ("100001", "test-model", "refusal", "never", "recall 0.99"):
+        assert word in done.output
+    assert "secret-name" not in done.output
+
+
+def test_audit_verify(tmp_path: Path) -> None:
+    from gateway.audit import AuditLog
+
+    path = tmp_path / "audit.jsonl"
+    log = AuditLog(path)
+    log.append({"n": 1})
+    log.append({"n": 2})
+    log.close()
+    assert "2 records" in runner.invoke(main, ["audit", "verify", str(path)]).output
+    path.write_bytes(path.read_bytes().replace(b'"n":1', b'"n":3'))
+    done = runner.invoke(main, ["audit", "verify", str(path)])
+    assert done.exit_code == 1
+    assert "line 1" in done.output.replace("\n", "")

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.conversation import Conversation
+from gateway.decision import ActivePolicy, Intervene, Pass, Refuse, applicable, decide, enforced
+from gateway.policy import Rules, Scope
+from guards.verdict import Span, Verdict
+from steering.spec import Mask
+
+TEXT = "Who is Harry Potter, and who is Ron?  "
+HARRY, RON, WHOLE = Span(0, 7, 19), Span(0, 32, 35), Span(0, 0, len(TEXT))
+
+
+def conversation(*texts: str, unscannable: bool = False) -> Conversation:
+    made = Conversation()
+    for i, text in enumerate(texts or (TEXT,)):
+        made.add(f"/messages/{i}/content", "user", text, maskable=True)
+    if unscannable:
+        made.unscannable.append("/messages/0/content/1")
+    return made
+
+
+def policy(number: str = "100001", mask: Mask = "entities", **rules: Any) -> ActivePolicy:
+    return ActivePolicy(number, f"p{number}@1", mask, Rules(**rules))
+
+
+def verdict(number: str = "100001", **fields: Any) -> Verdict:
+    made: dict[str, Any] = {"flagged": True, "score": 1.0, "p_value": 0.001, "source": "alias"}
+    made |= {"entities": (HARRY,), "windows": (WHOLE,), **fields}
+    return Verdict(number, **made)
+
+
+CLEAR = verdict(flagged=False, score=0.1, p_value=0.8, source="none", entities=(), windows=())
+NOT_RUN = verdict(flagged=False, ran=False)
+LONG = verdict(flagged=False, truncated=True, entities=(), windows=())
+
+
+def kind(decision: object) -> str:
+    match decision:
+        case Pass():
+            return "pass"
+        case Intervene():
+            return "intervene"
+        case Refuse(reason):
+            return f"refuse {reason}"
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("rules", "found", "image", "expected", "action"),
+    [
+        ({}, verdict(), False, "intervene", "intervene"),
+        ({}, CLEAR, False, "pass", "pass"),
+        ({"mode": "audit"}, verdict(), False, "pass", "observe"),
+        ({"mode": "audit"}, NOT_RUN, False, "pass", "fail"),
+        ({"mode": "audit"}, None, False, "pass", "fail"),
+        ({"mode": "audit"}, CLEAR, True, "pass", "pass"),
+        ({"mode": "canary", "canary_percent": 100}, verdict(), False, "intervene", "intervene"),
+        ({"mode": "canary", "canary_percent": 1e-9}, verdict(), False, "pass", "observe"),
+        ({"mode": "canary", "canary_percent": 1e-9}, NOT_RUN, False, "pass", "fail"),
+        ({"response": "refusal"}, verdict(), False, "refuse policy", "refuse"),
+        ({"response": "refusal"}, CLEAR, False, "pass", "pass"),
+        ({"response": "refusal", "mode": "audit"}, verdict(), False, "pass", "observe"),
+        ({}, NOT_RUN, False, "refuse guard", "fail"),
+        ({}, None, False, "refuse guard", "fail"),
+        ({"on_error": "open"}, NOT_RUN, False, "pass", "fail"),
+        ({"on_error": "open"}, None, False, "pass", "fail"),
+        ({}, CLEAR, True, "refuse unscannable", "refuse"),
+        ({}, verdict(), True, "refuse unscannable", "refuse"),
+        ({"unscannable": "pass"}, CLEAR, True, "pass", "pass"),
+        ({"unscannable": "pass"}, verdict(), True, "intervene", "intervene"),
+        ({}, NOT_RUN, True, "refuse guard", "refuse"),
+        ({}, LONG, False, "refuse unscannable", "refuse"),
+        ({"unscannable": "pass"}, LONG, False, "pass", "pass"),
+        ({}, verdict(truncated=True), False, "intervene", "intervene"),
+    ],
+)
+def test_one_policy(rules: dict[str, Any], found: Verdict | None, image: bool, expected: str, action: str) -> None:
+    verdicts = {} if found is None else {found.policy: found}
+    decision = decide(verdicts, [policy(**rules)], conversation(unscannable=image))
+    assert kind(decision) == expected
+    assert [outcome.action for outcome in decision.outcomes] == [action]
+
+
+@pytest.mark.parametrize(
+    ("rules", "model", "tenant", "today", "holds"),
+    [
+        ({}, "m", "t", date(2026, 1, 1), True),
+        ({"mode": "off"}, "m", "t", date(2026, 1, 1), False),
+        ({"expires": date(2026, 1, 2)}, "m", "t", date(2026, 1, 1), True),
+        ({"expires": date(2026, 1, 1)}, "m", "t", date(2026, 1, 1), False),
+        ({"scope": Scope(models=("m",))}, "m", "t", date(2026, 1, 1), True),
+        ({"scope": Scope(models=("m",))}, "n", "t", date(2026, 1, 1), False),
+        ({"scope": Scope(tenants=("t",))}, "m", "t", date(2026, 1, 1), True),
+        ({"scope": Scope(tenants=("t",))}, "m", "u", date(2026, 1, 1), False),
+        ({"mode": "audit"}, "m", "t", date(2026, 1, 1), True),
+    ],
+)
+def test_which_policies_hold(rules: dict[str, Any], model: str, tenant: str, today: date, holds: bool) -> None:
+    assert bool(applicable([policy(**rules)], model, tenant, today)) is holds
+
+
+ONE = {"/messages/0/content": [(7, 19)]}
+TWO = {"/messages/0/content": [(7, 19), (21, 36)]}  # the second window holds no name
+ALL = {"/messages/0/content": [(0, len(TEXT.rstrip()))]}
+
+
+@pytest.mark.parametrize(
+    ("mask", "found", "expected_mask", "windows"),
+    [
+        ("entities", verdict(), "entities", ONE),
+        ("content", verdict(), "content", ALL),
+        ("prompt", verdict(), "prompt", {}),
+        ("entities", verdict(entities=()), "content", ALL),
+        ("entities", verdict(windows=(Span(0, 0, 20), Span(0, 20, 37))), "content", TWO),
+        ("entities", verdict(entities=(HARRY, RON)), "entities", {"/messages/0/content": [(7, 19), (32, 35)]}),
+        ("entities", verdict(entities=(), windows=(Span(0, 36, 38),)), "prompt", {}),
+    ],
+)
+def test_masks(mask: Mask, found: Verdict, expected_mask: str, windows: dict[str, Any]) -> None:
+    decision = decide({found.policy: found}, [policy(mask=mask)], conversation())
+    assert isinstance(decision, Intervene)
+    assert (decision.intervention.mask, dict(decision.intervention.windows)) == (expected_mask, windows)
+
+
+def test_a_flagged_text_that_cannot_be_masked_takes_the_whole_prompt() -> None:
+    made = conversation()
+    made.add("/tools/0", "tool_definition", "lookup Harry Potter")
+    found = verdict(entities=(HARRY, Span(1, 7, 19)))
+    decision = decide({found.policy: found}, [policy()], made)
+    assert isinstance(decision, Intervene)
+    assert (decision.intervention.mask, decision.intervention.windows) == ("prompt", {})
+
+
+def test_several_policies_run_the_surest_over_all_windows() -> None:
+    found = [
+        verdict("100003", p_value=0.01),
+        verdict("100002", p_value=0.002, entities=(RON,)),
+        verdict("100001", p_value=0.002, entities=(Span(0, 0, 3),)),
+    ]
+    policies = [policy(v.policy) for v in found]
+    for order in (policies, policies[::-1]):
+        decision = decide({v.policy: v for v in found}, order, conversation())
+        assert isinstance(decision, Intervene)
+        assert decision.intervention.program == "p100001@1"
+        assert decision.intervention.windows == {"/messages/0/content": [(0, 3), (7, 19), (32, 35)]}
+
+
+def test_a_fixed_refusal_wins_over_an_intervention() -> None:
+    policies = [policy("100001"), policy("100002", response="refusal")]
+    found = {n: verdict(n, p_value=p) for n, p in (("100001", 0.001), ("100002", 0.004))}
+    assert kind(decide(found, policies, conversation())) == "refuse policy"
+
+
+def test_no_policy_passes() -> None:
+    assert decide({}, [], conversation(unscannable=True)) == Pass(())
+
+
+def test_canary_is_sticky_and_has_the_right_share() -> None:
+    canary = policy(mode="canary", canary_percent=25.0)
+    drawn = [enforced(canary, f"question {i}") for i in range(4000)]
+    assert drawn == [enforced(canary, f"question {i}") for i in range(4000)]
+    assert 0.22 < sum(drawn) / 4000 < 0.28
+    other = policy("100002", mode="canary", canary_percent=25.0)
+    assert drawn != [enforced(other, f"question {i}") for i in range(4000)]
+    one = conversation("first", "second")
+    assert one.first_user_text == "first"
+    assert enforced(canary, "\ud800") in (True, False)
+
+
+spans = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 30), st.integers(1, 12)), min_size=1, max_size=8)
+
+
+@given(st.tuples(st.text(" ab", min_size=43, max_size=60), st.text(" ab", min_size=43, max_size=60)), spans)
+def test_windows_are_sorted_disjoint_trimmed_and_complete(
+    texts: tuple[str, str], raw: list[tuple[int, int, int]]
+) -> None:
+    found = tuple(sorted(Span(part, start, start + size) for part, start, size in raw))
+    made = verdict(entities=found, windows=found)
+    decision = decide({made.policy: made}, [policy()], conversation(*texts))
+    assert isinstance(decision, Intervene)
+    wanted = {(s.part, i) for s in found for i in range(s.start, s.end) if not texts[s.part][i].isspace()}
+    if decision.intervention.mask == "prompt":
+        assert not wanted
+        return
+    got = set()
+    for pointer, ranges in decision.intervention.windows.items():
+        part = int(pointer.split("/")[2])
+        last = -1
+        for start, end in ranges:
+            assert last < start < end <= len(texts[part])
+            assert texts[part][start:end] == texts[part][start:end].strip()
+            got |= {(part, i) for i in range(start, end)}
+            last = end
+    assert wanted <= got
+    assert got <= {(s.part, i) for s in found for i in range(s.start, s.end)}

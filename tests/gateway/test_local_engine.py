@@ -1,0 +1,85 @@
+"""The contract between gateway and engine, with the real engine that needs no vLLM."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+import uvicorn
+
+from gateway.policy import ForgetPolicy
+from steering.bundle import Manifest, write_bundle
+from steering.program import EcoProgram, Program
+from tests.gateway.conftest import BUNDLE_KEY, QuietServer, WordGuard, ready, serving, settings
+from tests.gateway.upstream import ENGINE_KEY
+
+pytest.importorskip("transformers", reason="the engine extra is not installed")
+
+
+async def test_flagged_and_unflagged_against_the_local_engine(tiny_model: Path, tmp_path: Path) -> None:
+    from steering.engine.local import LocalModel
+    from steering.engine.server import create_app
+
+    model = LocalModel.load(str(tiny_model), "float32", "cpu", "tiny")
+    program = Program(
+        EcoProgram(kind="noise", dims=256, strength=1.0, seed=3, model=model.fingerprint), np.zeros(256, np.float32)
+    ).to_bytes()
+    manifest = Manifest(
+        number="100001",
+        version=1,
+        method="eco",
+        mask="entities",
+        model=model.fingerprint,
+        sites=("embedding",),
+        created="2026-11-20",
+    )
+    policy = ForgetPolicy.model_validate({"id": "x", "guard": {"entities": [{"name": "A Wizard"}]}})
+    sensitive = {"policy": policy.model_dump_json().encode(), "guard": b"{}"}
+    folder = tmp_path / "bundle"
+    write_bundle(folder, manifest, program, sensitive, "card", bytes.fromhex(BUNDLE_KEY))
+
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    config = uvicorn.Config(create_app(model, ENGINE_KEY.encode()), log_config=None, timeout_graceful_shutdown=2)
+    server = QuietServer(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    off, on = WordGuard(["100001"], "no such word"), WordGuard(["100001"])
+    async with serving(settings(url, [folder]), off) as bare, serving(settings(url, [folder]), on) as guarded:
+        await ready(bare)
+        await ready(guarded)
+        ask = {"model": "tiny", "max_tokens": 8, "temperature": 0}
+        chat = {**ask, "messages": [{"role": "user", "content": "def wizard of print self import"}]}
+        said = []
+        for client in (bare, guarded):
+            answer = await client.post("/v1/chat/completions", chat)
+            assert answer.status == 200, answer.body
+            said.append(json.loads(answer.body)["choices"][0]["message"]["content"])
+        assert said[0] != said[1]
+
+        streamed = await guarded.post("/v1/chat/completions", {**chat, "stream": True})
+        frames = [json.loads(f.removeprefix(b"data: ")) for f in streamed.body.split(b"\n\n")[:-2]]
+        text = "".join(c["delta"].get("content") or "" for f in frames for c in f["choices"])
+        assert text == said[1]
+
+        named = {**ask, "messages": [{"role": "user", "name": "wizard", "content": "hello"}]}
+        assert (await guarded.post("/v1/chat/completions", named)).status == 200  # the whole prompt is masked
+
+        ids = model.tokenizer("a wizard", add_special_tokens=False).input_ids
+        assert (await guarded.post("/v1/completions", {**ask, "prompt": "a wizard"})).status == 200
+        for prompt in (["a wizard", "hello"], ids):  # this engine masks one text only: unanswered, and without a reason
+            answer = await guarded.post("/v1/completions", {**ask, "prompt": prompt})
+            assert answer.status == 503
+            assert answer.error["message"] == "The model is not available at present."
+
+        for wrong in ({"n": 300}, {"temperature": "hot"}, {"max_tokens": -1}, {"n": 0}):
+            answers = [await c.post("/v1/chat/completions", {**chat, **wrong}) for c in (bare, guarded)]
+            assert answers[0].status == answers[1].status == 400
+            assert answers[0].body == answers[1].body
+    server.should_exit = True
+    await task
+    listener.close()
