@@ -7,12 +7,13 @@ import typer
 from gateway.commands import audit, models
 from gateway.commands.check import check
 from gateway.commands.compile import compile_policy
+from gateway.commands.demo import demo
 from gateway.commands.engine import engine
 from gateway.commands.keygen import keygen
 from gateway.commands.policies import policies
 from gateway.commands.serve import serve
 
-COMMANDS = (serve, check, keygen, policies)
+COMMANDS = (demo, serve, check, keygen, policies)
 GROUPS = {"audit": audit.app, "models": models.app}
 
 
@@ -36,3 +37,6 @@ def build() -> typer.Typer:
 
 main = build()
 """Entry point; a Typer application holds no state of ours."""
+
+if __name__ == "__main__":
+    main()
