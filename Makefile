@@ -11,8 +11,6 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 PIP = $(VENV)/bin/python -m pip install --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 READY = $(VENV)/.ready-$(EXTRAS)
-# OpenMP's threads spin at barriers; with as many threads as cores every other process slows the model down a lot
-export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test lint format setup bench clean
 
@@ -20,7 +18,7 @@ demo: $(READY)
 	$(VENV)/bin/lethe demo
 
 test: $(READY) $(THIN)/.ready
-	LETHE_THIN_PYTHON=$(abspath $(THIN))/bin/python $(VENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 LETHE_THIN_PYTHON=$(abspath $(THIN))/bin/python $(VENV)/bin/python -m pytest
 
 lint: $(READY)
 	$(VENV)/bin/ruff format --check .

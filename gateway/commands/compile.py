@@ -25,6 +25,9 @@ def compile_policy(
     dtype: Annotated[str, typer.Option(help="Data type the model is served in; auto: that of its weights.")] = "auto",
 ) -> None:
     """Fit guard and method of a policy and write the bundle. Reads LETHE_BUNDLE_KEY."""
+    from gateway.commands.engine import PATIENT_THREADS
+
+    os.environ.update({k: v for k, v in PATIENT_THREADS.items() if k not in os.environ})  # before torch is loaded
     from pydantic import ValidationError
     from rich.console import Console
     from yaml import YAMLError

@@ -134,9 +134,7 @@ def _bundle(folder: Path, policy: Path, model: str, environment: Mapping[str, st
     if not (bundle / "manifest.json").is_file():
         console.print("compiling the policy; this is done once")
         command = [sys.executable, "-m", "gateway.cli", "compile", str(policy / "policy.yaml"), "--model", model]
-        # the threads of OpenMP spin at barriers: on a machine that does anything else one thread is faster than two
-        threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 2) - 1)), **environment}
-        outcome = subprocess.run([*command, "--out", str(bundle)], env=threads, check=False)  # noqa: S603 - our own
+        outcome = subprocess.run([*command, "--out", str(bundle)], env=environment, check=False)  # noqa: S603 - our own
         if outcome.returncode:
             raise typer.Exit(outcome.returncode)
     return bundle

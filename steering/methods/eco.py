@@ -30,7 +30,7 @@ SHARE_GRID = (0.25, 0.5, 0.75, 1.0)
 SEEDS = 3
 REFINEMENTS = 2
 PROBE, STEP = 0.25, 0.5  # two-point distance and step size, in natural logarithms of the strength
-QUESTIONS = 24
+QUESTIONS = 20
 TOKENS = 24
 NAMES = 60
 

@@ -1,0 +1,142 @@
+"""Bundles: what is written can be read with the key only, and nothing can be exchanged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from steering.bundle import (
+    CARD,
+    MANIFEST,
+    PROGRAM,
+    SENSITIVE,
+    BundleError,
+    Manifest,
+    parse_key,
+    read_bundle,
+    read_manifest,
+    write_bundle,
+)
+from steering.program import EcoProgram, Program, ProgramError, load_program
+from steering.spec import ModelFingerprint
+
+MODEL = ModelFingerprint(id="m", weights_sha256="0" * 64, dtype="float32", hidden_size=4)
+KEY = parse_key("ab" * 32)
+SECRET = b"Orla Quistmere wrote about tides"
+
+
+def program(**fields: object) -> bytes:
+    eco = EcoProgram(**{"kind": "noise", "dims": 1, "strength": 2.0, "seed": 3, "model": MODEL} | fields)  # type: ignore[arg-type]
+    return Program(eco, np.zeros(4, np.float32)).to_bytes()
+
+
+def write(folder: Path, version: int = 1, data: bytes | None = None) -> Manifest:
+    manifest = Manifest(
+        number="123456", version=version, method="eco", mask="entities", model=MODEL, sites=("embed",), created="now"
+    )
+    return write_bundle(folder, manifest, data or program(), {"policy": SECRET, "guard": b"\x00\xff"}, "# card", KEY)
+
+
+def test_round_trip_and_replacement(tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    write(folder)
+    written = write(folder, version=2)
+    bundle = read_bundle(folder, KEY)
+    assert bundle.manifest == written == read_manifest(folder)
+    assert bundle.manifest.program_id == "p123456@2"
+    assert bundle.sensitive == {"policy": SECRET, "guard": b"\x00\xff"}
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"], "nothing is left behind"
+
+
+def test_nothing_readable_holds_the_secret(tmp_path: Path) -> None:
+    write(tmp_path / "bundle")
+    for file in (tmp_path / "bundle").iterdir():
+        data = file.read_bytes().lower()
+        assert not any(word.lower() in data for word in SECRET.split()), file.name
+    plain = (tmp_path / "bundle" / SENSITIVE).with_name("control")
+    plain.write_bytes(SECRET)
+    assert b"quistmere" in plain.read_bytes().lower(), "positive control of the search above"
+
+
+@pytest.mark.parametrize("name", [PROGRAM, SENSITIVE])
+def test_a_changed_part_is_named(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "bundle")
+    file = tmp_path / "bundle" / name
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(bytes(data))
+    with pytest.raises(BundleError, match=f"{name} was changed"):
+        read_bundle(tmp_path / "bundle", KEY)
+
+
+def test_parts_of_two_bundles_cannot_be_mixed(tmp_path: Path) -> None:
+    write(tmp_path / "a")
+    write(tmp_path / "b", version=2)
+    manifest = json.loads((tmp_path / "a" / MANIFEST).read_text())
+    other = json.loads((tmp_path / "b" / MANIFEST).read_text())
+    (tmp_path / "a" / SENSITIVE).write_bytes((tmp_path / "b" / SENSITIVE).read_bytes())
+    manifest["sha256"][SENSITIVE] = other["sha256"][SENSITIVE]
+    (tmp_path / "a" / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="its manifest was edited"):
+        read_bundle(tmp_path / "a", KEY)
+
+
+def test_an_edited_manifest_and_a_wrong_key_do_not_open_it(tmp_path: Path) -> None:
+    write(tmp_path / "bundle")
+    with pytest.raises(BundleError, match="not the key of this bundle"):
+        read_bundle(tmp_path / "bundle", parse_key("cd" * 32))
+    file = tmp_path / "bundle" / MANIFEST
+    file.write_text(file.read_text().replace('"mask": "entities"', '"mask": "content"'))
+    with pytest.raises(BundleError, match="its manifest was edited"):
+        read_bundle(tmp_path / "bundle", KEY)
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="is not a bundle"):
+        read_manifest(tmp_path)
+    write(tmp_path / "bundle")
+    (tmp_path / "bundle" / PROGRAM).unlink()
+    with pytest.raises(BundleError, match="is incomplete"):
+        read_bundle(tmp_path / "bundle", KEY)
+    assert (tmp_path / "bundle" / CARD).read_text() == "# card"
+
+
+@pytest.mark.parametrize("text", ["", "ab", "zz" * 32, "ab" * 33])
+def test_keys(text: str) -> None:
+    with pytest.raises(BundleError, match="64 hexadecimal digits"):
+        parse_key(text)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
+    write(tmp_path / "bundle", data=save({"substitute": np.array([value], np.float32)}))
+    with pytest.raises(BundleError, match="not finite"):
+        read_bundle(tmp_path / "bundle", KEY)
+    good = load_program(program())
+    bad = Program(good.eco, np.full(4, value, np.float32)).to_bytes()
+    with pytest.raises(ProgramError, match="finite"):
+        load_program(bad)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "not a program"),
+        (save({"substitute": np.zeros(4, np.float32)}), "not a program"),
+        (program(kind="replace", strength=1.5), r"share in \(0, 1\]"),
+        (program(dims=9), "hidden size is 4"),
+        (program()[:-4], "not a program"),
+    ],
+)
+def test_programs_that_make_no_sense_are_refused(data: bytes, reason: str) -> None:
+    with pytest.raises(ProgramError, match=reason):
+        load_program(data)
+
+
+def test_a_fingerprint_names_what_differs() -> None:
+    assert MODEL.mismatch(MODEL.model_copy(update={"id": "another name"})) is None
+    assert MODEL.mismatch(MODEL.model_copy(update={"dtype": "bfloat16"})) == "dtype: float32 != bfloat16"

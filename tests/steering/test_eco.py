@@ -1,0 +1,94 @@
+"""The search for strength, on a small random model."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from steering.engine.local import LocalModel
+from steering.methods import eco
+from steering.methods.surrogate import Question, invented_names, surrogate
+from steering.spec import EcoSpec
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path) -> LocalModel:
+    return LocalModel.load(tiny_model)
+
+
+QUESTIONS = [
+    Question(text, ((text.index("Orla"), text.index("Orla") + len("Orla Quistmere")),), ("tides",))
+    for text in (f"What did Orla Quistmere {verb} in the year {i}?" for i, verb in enumerate(("do", "say", "see") * 5))
+]
+
+
+def never(question: str, answer: str, values: tuple[str, ...]) -> bool:
+    return False
+
+
+def test_names_are_different_and_repeatable() -> None:
+    names = invented_names(60, 1)
+    assert len(set(names)) == 60
+    assert names == invented_names(60, 1) != invented_names(60, 2)
+
+
+def test_surrogate_replaces_every_name_alike() -> None:
+    question = Question("Did Orla meet ORLA or Bob?", ((4, 8), (14, 18), (22, 25)), ())
+    out = surrogate(question, ["Xa", "Yb", "Zc"], random.Random(0)).removeprefix("Did ").removesuffix("?")
+    first, rest = out.split(" meet ")
+    second, third = rest.split(" or ")
+    assert first == second != third
+    assert {first, third} <= {"Xa", "Yb", "Zc"}
+
+
+def test_the_prompt_masks_the_name_and_not_the_template(model: LocalModel) -> None:
+    text = "Who is Orla Quistmere?"
+    ids, spans = eco.prompt(model, text, [(7, 21)])
+    masked = model.tokenizer.decode([i for a, b in zip(spans[::2], spans[1::2], strict=True) for i in ids[a:b]])
+    assert masked.strip() == "Orla Quistmere"
+    assert len(model.tokenizer.decode(ids)) > len(text)
+
+
+@pytest.mark.parametrize("kind", ["noise", "zero_top_k", "flip_top_k", "replace"])
+def test_a_fixed_strength_is_measured_and_kept(model: LocalModel, kind: str) -> None:
+    strength = 4.0 if kind == "noise" else 1.0
+    spec = EcoSpec(kind=kind, strength=strength, dims=8)  # type: ignore[arg-type]
+    fitted = eco.fit(model, QUESTIONS, spec, never, lambda *_: None)
+    assert len(fitted.points) == 1
+    assert fitted.searched + fitted.checked == len(QUESTIONS)
+    assert fitted.check.similarity < 1
+    assert bool(fitted.program.substitute.any()) == (kind == "replace")
+    norm = float(model.network.get_input_embeddings().weight.norm(dim=1).mean())
+    assert fitted.program.eco.strength == pytest.approx(strength * norm if kind == "noise" else 1.0)
+
+
+def test_the_search_takes_the_point_nearest_to_the_surrogate(model: LocalModel) -> None:
+    shares: list[float] = []
+    fitted = eco.fit(model, QUESTIONS, EcoSpec(kind="zero_top_k", dims=128), never, lambda _, s: shares.append(s))
+    best = min(fitted.points, key=lambda p: p.distance)
+    assert fitted.program.eco.strength == best.strength
+    assert {p.strength for p in fitted.points} == set(eco.SHARE_GRID)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+
+def test_leaks_beyond_chance_push_the_search_away(model: LocalModel) -> None:
+    """With the same answers, a strength whose answers leak is worse by the excess over the surrogate."""
+    target = eco.Point(0.0, 0.0, 0.1, 0.5)
+    quiet, leaky = eco.Point(1.0, 0.0, 0.1, 0.5), eco.Point(1.0, 0.0, 0.4, 0.5)
+    assert eco._distance(quiet, target) == 0
+    assert eco._distance(leaky, target) == pytest.approx(0.3)
+
+
+def test_too_few_questions_are_refused(model: LocalModel) -> None:
+    with pytest.raises(ValueError, match="at least 8 example questions"):
+        eco.fit(model, QUESTIONS[:7], EcoSpec(), never, lambda *_: None)
+
+
+def test_overlap() -> None:
+    assert eco.overlap("The cat sat", "the CAT sat!") == 1
+    assert eco.overlap("cat", "dog") == 0
+    assert eco.overlap("", "") == 0
+    assert eco.overlap("a b", "a c") == pytest.approx(0.5)
