@@ -26,7 +26,7 @@ from scipy.stats import beta
 from benchmarks.where import where
 from guards.encoder import load_encoder
 from guards.reading import Reader
-from steering.engine.local import LocalModel
+from steering.engine.local.model import LocalModel
 
 Pair = tuple[str, str]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 from collections.abc import Callable, Sequence
@@ -58,7 +59,7 @@ def _compile(policy: ForgetPolicy, base: Path, model: str, out: Path, dtype: str
     from guards.guard import Guard
     from guards.values import found_values
     from steering.bundle import Manifest, write_bundle
-    from steering.engine.local import LocalModel
+    from steering.engine.local.model import LocalModel
     from steering.methods import eco
 
     number = policy.number or str(secrets.randbelow(10**8)).zfill(8)
@@ -98,7 +99,7 @@ def _compile(policy: ForgetPolicy, base: Path, model: str, out: Path, dtype: str
             part.figures,
             fitted,
             unit="mean embedding norms" if noise else "share",
-            strength=chosen.strength / norm if noise else chosen.strength,
+            strength=chosen.strength * math.sqrt(chosen.dims) / norm if noise else chosen.strength,
         ),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -47,7 +47,7 @@ def engine(
         _exec_vllm(str(where), name, host, port, dtype, context.args)
     elif backend == "local":
         os.environ.update({k: v for k, v in PATIENT_THREADS.items() if k not in os.environ})  # before torch is loaded
-        from steering.engine.server import serve
+        from steering.engine.local.server import serve
 
         key = os.environ["LETHE_ENGINE_KEY"].encode()
         serve(str(where), served_model_name=name, host=host, port=port, key=key, dtype=dtype)

@@ -98,7 +98,8 @@ def token_spans(offsets: Iterable[CharSpan], spans: Iterable[CharSpan]) -> list[
     """Flat `[start, end, start, end, ...]` of all tokens that overlap a character span.
 
     `offsets`: character range of every token, ascending. Overlap, not containment: the token of a name often starts
-    with the space before it, and a name that is split unusually is caught whole. Tokens of empty width (special tokens) are never taken.
+    with the space before it, and a name that is split unusually is caught whole. Tokens of empty width (special
+    tokens) are never taken.
     """
     merged: list[list[int]] = []
     for start, end in sorted(s for s in spans if s[0] < s[1]):

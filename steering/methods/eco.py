@@ -18,14 +18,14 @@ from statistics import fmean
 import numpy as np
 import torch
 
-from steering.engine.local import Edit, LocalModel
+from steering.engine.local.model import Edit, LocalModel
 from steering.engine.mask import mark, pick_marks, token_spans, unmark
 from steering.methods.surrogate import Question, invented_names, surrogate
 from steering.ops import NOISE_ROWS
 from steering.program import EcoProgram, Program
 from steering.spec import EcoSpec
 
-NOISE_GRID = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)  # standard deviation in mean embedding norms
+NOISE_GRID = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)  # norm of the noise in mean embedding norms
 SHARE_GRID = (0.25, 0.5, 0.75, 1.0)
 SEEDS = 3
 REFINEMENTS = 2
@@ -156,14 +156,16 @@ class _Search:
         """Resolve relative strength into the engine's absolute units."""
         weights = self.model.network.get_input_embeddings().weight.detach().float()
         noise = self.spec.kind == "noise"
-        absolute = strength * float(weights.norm(dim=1).mean()) if noise else min(strength, 1.0)
+        dims = min(self.spec.dims, weights.shape[1])
+        # sigma * sqrt(n) is the norm of the noise, so that one grid fits every number of dimensions
+        absolute = strength * float(weights.norm(dim=1).mean()) / math.sqrt(dims) if noise else min(strength, 1.0)
         substitute = np.zeros(weights.shape[1], np.float32)
         if self.spec.kind == "replace":
             ids = self.model.tokenizer(" " + self.spec.unknown, add_special_tokens=False)["input_ids"]
             substitute = weights[torch.tensor(ids)].mean(dim=0).cpu().numpy().astype(np.float32)
         eco = EcoProgram(
             kind=self.spec.kind,
-            dims=min(self.spec.dims, weights.shape[1]),
+            dims=dims,
             strength=absolute,
             seed=seed,
             model=self.model.fingerprint,

@@ -98,11 +98,14 @@ def test_conversations_tools_and_prompts(stack: Stack) -> None:
     tool = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
     assert stack.post({**body(""), "messages": follow_up})[0] == 200
     assert stack.post(body(FORGET, tools=[tool], tool_choice="none"))[0] == 200
-    completion = {"model": MODEL, "prompt": ["The capital of France is", FORGET], "max_tokens": 8, "temperature": 0}
-    status, _, data = stack.post(completion, "/v1/completions")
-    assert status == 200
-    assert "Paris" in json.loads(data)["choices"][0]["text"]
-    assert [r["decision"] for r in stack.audit()[-3:]] == ["intervene"] * 3
+    spoken = {**tool, "function": {**tool["function"], "description": "Finds facts about Harry Potter."}}
+    assert stack.post(body("Please look it up.", tools=[spoken], tool_choice="none"))[0] == 200
+    prompts = ["The capital of France is", FORGET]
+    bare = stack.bare.completions.create(model=MODEL, prompt=prompts, max_tokens=8, temperature=0).choices
+    both = stack.protected.completions.create(model=MODEL, prompt=prompts, max_tokens=8, temperature=0).choices
+    assert both[0].text == bare[0].text, "only the prompt that was flagged is steered"
+    assert both[1].text != bare[1].text
+    assert [r["decision"] for r in stack.audit()[-4:]] == ["intervene"] * 4
 
 
 def test_a_client_that_leaves_stops_the_engine(stack: Stack) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,15 +15,15 @@ import uvicorn
 from gateway.policy import ForgetPolicy
 from steering.bundle import Manifest, write_bundle
 from steering.program import EcoProgram, Program
-from tests.gateway.conftest import BUNDLE_KEY, QuietServer, WordGuard, ready, serving, settings
+from tests.gateway.conftest import BUNDLE_KEY, Client, QuietServer, WordGuard, ready, serving, settings
 from tests.gateway.upstream import ENGINE_KEY
 
 pytest.importorskip("transformers", reason="the engine extra is not installed")
 
 
 async def test_flagged_and_unflagged_against_the_local_engine(tiny_model: Path, tmp_path: Path) -> None:
-    from steering.engine.local import LocalModel
-    from steering.engine.server import create_app
+    from steering.engine.local.model import LocalModel
+    from steering.engine.local.server import create_app
 
     model = LocalModel.load(str(tiny_model), "float32", "cpu", "tiny")
     program = Program(
@@ -69,12 +70,18 @@ async def test_flagged_and_unflagged_against_the_local_engine(tiny_model: Path, 
         named = {**ask, "messages": [{"role": "user", "name": "wizard", "content": "hello"}]}
         assert (await guarded.post("/v1/chat/completions", named)).status == 200  # the whole prompt is masked
 
-        ids = model.tokenizer("a wizard", add_special_tokens=False).input_ids
-        assert (await guarded.post("/v1/completions", {**ask, "prompt": "a wizard"})).status == 200
-        for prompt in (["a wizard", "hello"], ids):  # this engine masks one text only: unanswered, and without a reason
-            answer = await guarded.post("/v1/completions", {**ask, "prompt": prompt})
-            assert answer.status == 503
-            assert answer.error["message"] == "The model is not available at present."
+        async def complete(client: Client, prompt: Any, **more: Any) -> list[str]:
+            answer = await client.post("/v1/completions", {**ask, "prompt": prompt, **more})
+            assert answer.status == 200, answer.body
+            return [choice["text"] for choice in json.loads(answer.body)["choices"]]
+
+        texts = ["def a wizard of print", "hello"]
+        ids = [model.tokenizer(text).input_ids for text in texts]
+        free, held = await complete(bare, texts), await complete(guarded, texts)
+        assert free[0] != held[0]
+        assert free[1] == held[1]  # only the prompt with the word in it is edited
+        assert await complete(guarded, ids) == held
+        assert await complete(guarded, texts[0]) == await complete(guarded, ids[0]) == held[:1]
 
         for wrong in ({"n": 300}, {"temperature": "hot"}, {"max_tokens": -1}, {"n": 0}):
             answers = [await c.post("/v1/chat/completions", {**chat, **wrong}) for c in (bare, guarded)]

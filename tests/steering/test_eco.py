@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from steering.engine.local import LocalModel
+from steering.engine.local.model import LocalModel
 from steering.methods import eco
 from steering.methods.surrogate import Question, invented_names, surrogate
 from steering.spec import EcoSpec
@@ -61,7 +61,7 @@ def test_a_fixed_strength_is_measured_and_kept(model: LocalModel, kind: str) -> 
     assert fitted.check.similarity < 1
     assert bool(fitted.program.substitute.any()) == (kind == "replace")
     norm = float(model.network.get_input_embeddings().weight.norm(dim=1).mean())
-    assert fitted.program.eco.strength == pytest.approx(strength * norm if kind == "noise" else 1.0)
+    assert fitted.program.eco.strength == pytest.approx(strength * norm / 8**0.5 if kind == "noise" else 1.0)
 
 
 def test_the_search_takes_the_point_nearest_to_the_surrogate(model: LocalModel) -> None:

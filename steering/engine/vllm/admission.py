@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from steering.engine.mask import CharSpan, MaskError, size, token_spans
+from steering.engine.mask import MaskError, size
+from steering.engine.prompts import check_windows, decode, whole_spans, window_spans
 from steering.engine.vllm.table import EXTRA_ARG
 from steering.engine.vllm.ticket import CURRENT, Refusal, Ticket
 
@@ -51,38 +52,23 @@ class Admission:
             raise MaskError("only text and token-id prompts can be masked")
         ids: list[int] = prompt["prompt_token_ids"]
         if ticket.order.mask == "prompt":
-            return [0, len(ids) - 1]
+            return whole_spans(len(ids))
         number = len(ticket.expected)
         if number >= len(ticket.prompts):
             raise MaskError("more prompts than were announced")
-        known = ticket.prompts[number]
-        offsets = prompt.get("prompt_token_offsets")
+        known, windows = ticket.prompts[number]
         if known is None:
-            text, offsets = self._decode(ids)
-            known = text, windows_of(ticket, number, text)
-        elif offsets is None or prompt.get("prompt") != known[0]:
+            text, ranges = decode(self._tokenizer(), ids)
+            check_windows(text, windows)
+            return window_spans(ranges, windows)
+        offsets = prompt.get("prompt_token_offsets")
+        if offsets is None or prompt.get("prompt") != known:
             raise MaskError("the tokenised prompt is not the one that was marked, or has no token offsets")
-        spans = token_spans(offsets, known[1])
-        if not spans and len(ticket.prompts) == 1:
-            raise MaskError("no flagged window reaches the prompt")
-        return spans
+        return window_spans(offsets, windows)
 
-    def _decode(self, ids: list[int]) -> tuple[str, list[CharSpan]]:
-        """Text of a token-id prompt and the range of every token in it, the same text as the detokenise route gives.
-
-        Where characters are split over tokens the pieces do not add up; every token then counts as the whole text,
-        so that too much is corrupted rather than too little.
-        """
+    def _tokenizer(self) -> Any:
         tokenizer = self.client.get_tokenizer() if hasattr(self.client, "get_tokenizer") else None
-        tokenizer = tokenizer or self.client.input_processor.tokenizer
-        text: str = tokenizer.decode(ids)
-        pieces = [tokenizer.decode([i]) for i in ids]
-        if "".join(pieces) != text:
-            return text, [(0, len(text))] * len(ids)
-        ends: list[int] = []
-        for piece in pieces:
-            ends.append((ends[-1] if ends else 0) + len(piece))
-        return text, list(zip([0, *ends[:-1]], ends, strict=True))
+        return tokenizer or self.client.input_processor.tokenizer
 
     def _process_outputs(self, outputs: Any, *args: Any, **kwargs: Any) -> Any:
         if self._waiting:
@@ -100,12 +86,3 @@ class Admission:
                 elif output.request_id not in ticket.records:
                     ticket.missing = True
         return self._process(outputs, *args, **kwargs)
-
-
-def windows_of(ticket: Ticket, number: int, text: str) -> list[CharSpan]:
-    """Windows of the completions prompt with this number, checked against its text."""
-    windows = ticket.order.windows
-    found = windows.get(f"/prompt/{number}") or (windows.get("/prompt") if number == 0 else None) or []
-    if any(not 0 <= a < b <= len(text) for a, b in found):
-        raise MaskError(f"a window of /prompt/{number} is outside of the detokenised text")
-    return list(found)

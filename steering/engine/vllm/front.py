@@ -14,10 +14,11 @@ from typing import Any
 
 from steering.engine.mask import MaskError
 from steering.engine.order import OrderError, take_order
+from steering.engine.prompts import find_prompts
 from steering.engine.vllm.admission import Admission
 from steering.engine.vllm.canary import run_canary
 from steering.engine.vllm.held import Abort, HeldResponse
-from steering.engine.vllm.marking import mark_chat, mark_completion
+from steering.engine.vllm.marking import mark_chat
 from steering.engine.vllm.programs import Programs
 from steering.engine.vllm.ticket import CURRENT, Refusal, Ticket
 from steering.fence import AUTH_HEADER, Fence
@@ -127,7 +128,10 @@ class Front:
         try:
             plain, order = take_order(_object(body))
             chat = target.endswith("chat/completions")
-            prompts = await mark_chat(scope["app"].state, plain, order) if chat else mark_completion(plain, order)
+            if chat:
+                prompts = await mark_chat(scope["app"].state, plain, order)
+            else:
+                prompts = find_prompts(plain.get("prompt"), order)
         except MaskError as error:
             raise Refusal(422, str(error), "lethe_mask") from error
         except (OrderError, ValueError, TypeError, KeyError) as error:

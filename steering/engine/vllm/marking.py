@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from steering.engine.mask import CharSpan, MaskError, mark, pick_marks, unmark
+from steering.engine.mask import MaskError, mark, pick_marks, unmark
 from steering.engine.order import Order
+from steering.engine.prompts import Prompt
 
-Prompt = tuple[str, list[CharSpan]]
 
-
-async def mark_chat(state: Any, body: dict[str, Any], order: Order) -> list[Prompt | None]:
+async def mark_chat(state: Any, body: dict[str, Any], order: Order) -> list[Prompt]:
     """The rendered chat prompt and the windows in it. Raises `MaskError`; ValueError for a body vLLM would refuse."""
     from vllm.entrypoints.openai.chat_completion.protocol import (  # noqa: PLC0415 - runs inside vLLM only
         ChatCompletionRequest,
@@ -28,31 +27,6 @@ async def mark_chat(state: Any, body: dict[str, Any], order: Order) -> list[Prom
     params = request.build_chat_params(renderer.chat_template, renderer.chat_template_content_format)
     _, prompt = await renderer.renderer.render_messages_async(request.messages, params.with_defaults(defaults))
     text, spans = unmark(prompt["prompt"], marks)
-    if not spans:
+    if not spans and order.mask != "prompt":
         raise MaskError("the chat template drops every flagged window")
     return [(text, spans)]
-
-
-def mark_completion(body: dict[str, Any], order: Order) -> list[Prompt | None]:
-    """Prompts of a completions request with their windows; token-id prompts (None) are resolved at admission."""
-    prompt = body.get("prompt")
-    if isinstance(prompt, str):
-        prompts: list[Any] = [prompt]
-    elif isinstance(prompt, list) and prompt and all(isinstance(p, int) for p in prompt):
-        prompts = [prompt]
-    elif isinstance(prompt, list) and prompt:
-        prompts = prompt
-    else:
-        raise MaskError("prompt must be a string, token ids, or a list of these")
-    single = len(prompts) == 1 and prompts[0] is prompt
-    out: list[Prompt | None] = []
-    marks = pick_marks({"prompt": prompt})
-    for i, item in enumerate(prompts):
-        pointer = "/prompt" if single or prompts is not prompt else f"/prompt/{i}"
-        if isinstance(item, str):
-            holder = {"prompt": item}
-            windows = {"/prompt": order.windows.get(pointer, [])}
-            out.append(unmark(mark(holder, windows, marks)["prompt"], marks))
-        else:
-            out.append(None)
-    return out

@@ -6,8 +6,8 @@ import contextvars
 from dataclasses import dataclass, field
 from typing import Any
 
-from steering.engine.mask import CharSpan
 from steering.engine.order import Order
+from steering.engine.prompts import Prompt
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not a programming error
@@ -33,7 +33,7 @@ class Ticket:
     nonce: str
     order: Order
     generation: int
-    prompts: list[tuple[str, list[CharSpan]] | None]  # rendered text and its windows; None: token ids, resolved later
+    prompts: list[Prompt]  # rendered text and its windows; token ids are decoded at admission
     choices: int  # n
     expected: dict[str, int] = field(default_factory=dict)
     records: dict[str, list[Any]] = field(default_factory=dict)

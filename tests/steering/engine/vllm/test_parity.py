@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from steering.engine.local import Edit, LocalModel
+from steering.engine.local.model import Edit, LocalModel
 from tests.steering.engine.vllm.conftest import MakeProgram
 from tests.steering.engine.vllm.driver import Ask, Engine, start
 from tests.steering.engine.vllm.test_isolation import KINDS, prompt

@@ -13,9 +13,9 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from steering.engine.generate import Delta
-from steering.engine.refusal import answer_to
-from steering.engine.reply import Reply
+from steering.engine.local.generate import Delta
+from steering.engine.local.refusal import answer_to
+from steering.engine.local.reply import Reply
 
 Started = tuple[int, ...]
 """First event of a generation: how many embeddings were corrupted, per prompt."""

@@ -23,6 +23,8 @@ from steering.weights import WeightsError, fingerprint
 from steering.weights import resolve as resolve_weights
 
 Ids = Sequence[int]
+Embedded = tuple[Tensor, int]
+"""Input embeddings [tokens, hidden] of a prompt in the model's dtype, and how many rows of them were corrupted."""
 DEFAULTS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 
 
@@ -134,8 +136,8 @@ class LocalModel:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
-    def embed(self, ids: Ids, edit: Edit | None = None) -> tuple[Tensor, int]:
-        """Input embeddings [tokens, hidden] of a prompt in the model's dtype, and how many rows were corrupted."""
+    def embed(self, ids: Ids, edit: Edit | None = None) -> Embedded:
+        """Look up the embeddings of a prompt and corrupt those of the edit. Raises `EngineFaultError` for its spans."""
         rows: Tensor = self.network.get_input_embeddings()(torch.tensor(ids, dtype=torch.long, device=self.device))
         if edit is None:
             return rows, 0
@@ -164,15 +166,17 @@ class LocalModel:
     def _full(self, value: float, size: int) -> Tensor:
         return torch.full((size,), value, device=self.device)
 
-    def _run(self, batch: Sequence[Ids], edits: Sequence[Edit | None] | None, keep: int, cache: Any) -> Any:
-        """Forward pass over a left-padded batch: (output, mask [rows, width], corrupted tokens per row)."""
+    def _embed_all(self, batch: Sequence[Ids], edits: Sequence[Edit | None] | None) -> list[Embedded]:
         if not batch or not all(batch):
             raise ValueError("a batch needs at least one prompt, and a prompt at least one token")
-        found = [self.embed(ids, edit) for ids, edit in zip(batch, edits or [None] * len(batch), strict=True)]
-        width = max(map(len, batch))
-        embeddings = found[0][0].new_zeros(len(batch), width, found[0][0].shape[1])
-        mask = torch.zeros(len(batch), width, dtype=torch.long, device=self.device)
-        for i, (rows, _) in enumerate(found):
+        return [self.embed(ids, edit) for ids, edit in zip(batch, edits or [None] * len(batch), strict=True)]
+
+    def _run(self, prompts: Sequence[Embedded], keep: int, cache: Any) -> Any:
+        """Forward pass over a left-padded batch: (output, mask [rows, width])."""
+        width, first = max(len(rows) for rows, _ in prompts), prompts[0][0]
+        embeddings = first.new_zeros(len(prompts), width, first.shape[1])
+        mask = torch.zeros(len(prompts), width, dtype=torch.long, device=self.device)
+        for i, (rows, _) in enumerate(prompts):
             embeddings[i, width - len(rows) :] = rows
             mask[i, width - len(rows) :] = 1
         out = self.network(
@@ -183,7 +187,7 @@ class LocalModel:
             use_cache=cache is not None,
             logits_to_keep=keep,
         )
-        return out, mask, [count for _, count in found]
+        return out, mask
 
     @torch.inference_mode()
     def logits(self, batch: Sequence[Ids], edits: Sequence[Edit | None] | None = None) -> list[Tensor]:
@@ -191,18 +195,23 @@ class LocalModel:
 
         A batch of b prompts of n tokens needs 4 * b * n * vocabulary bytes.
         """
-        out, mask, _ = self._run(batch, edits, 0, None)
+        out, mask = self._run(self._embed_all(batch, edits), 0, None)
         width = mask.shape[1]
         return [out.logits[i, width - len(ids) :].float() for i, ids in enumerate(batch)]
 
     @torch.inference_mode()
     def prefill(self, batch: Sequence[Ids], edits: Sequence[Edit | None] | None = None) -> Decoding:
         """Run the prompts and return the state from which their answers are decoded."""
+        return self.prefill_embedded(self._embed_all(batch, edits))
+
+    @torch.inference_mode()
+    def prefill_embedded(self, prompts: Sequence[Embedded]) -> Decoding:
+        """`prefill` for prompts that were embedded before; none may be empty."""
         from transformers import DynamicCache  # noqa: PLC0415 - heavy
 
         cache = DynamicCache(config=self.network.config)
-        out, mask, edited = self._run(batch, edits, 1, cache)
-        return Decoding(self.network, cache, mask, out.logits[:, -1].float(), edited)
+        out, mask = self._run(prompts, 1, cache)
+        return Decoding(self.network, cache, mask, out.logits[:, -1].float(), [count for _, count in prompts])
 
     def generate(
         self,

@@ -8,12 +8,12 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from steering.engine.body import RequestError
-from steering.engine.local import EngineFaultError
+from steering.engine.local.body import RequestError
+from steering.engine.local.model import EngineFaultError
+from steering.engine.local.programs import ProgramConflictError, UnknownProgramError
+from steering.engine.local.reply import error_body
 from steering.engine.mask import MaskError
 from steering.engine.order import OrderError
-from steering.engine.programs import ProgramConflictError, UnknownProgramError
-from steering.engine.reply import error_body
 from steering.program import ProgramError
 
 log = logging.getLogger("lethe.engine")

@@ -7,7 +7,7 @@ and carries the attestation of what was edited; what cannot be edited is an erro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -20,20 +20,21 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from steering.engine.body import RequestError
-from steering.engine.gate import NONCE, FenceMiddleware
-from steering.engine.generate import Delta, generate
-from steering.engine.local import Edit, EngineFaultError, LocalModel
+from steering.engine.local.body import RequestError
+from steering.engine.local.gate import NONCE, FenceMiddleware
+from steering.engine.local.generate import Delta, generate
+from steering.engine.local.model import Edit, EngineFaultError, LocalModel
+from steering.engine.local.programs import Loaded, Programs
+from steering.engine.local.refusal import REFUSALS, JsonResponse, answer_to, refusal
+from steering.engine.local.reply import Reply
+from steering.engine.local.request import Job, check_model, parse_job, parse_tokenize
+from steering.engine.local.run import ClientLeftError, EventStream, Run, Started, frames
 from steering.engine.mask import size
 from steering.engine.order import take_order
-from steering.engine.programs import Loaded, Programs
-from steering.engine.refusal import REFUSALS, JsonResponse, answer_to, refusal
-from steering.engine.reply import Reply
-from steering.engine.request import Job, check_model, parse_job, parse_tokenize
-from steering.engine.run import ClientLeftError, EventStream, Run, Started, frames
 from steering.fence import ATTESTATION_HEADER, Fence, attest
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+Edits = Sequence[Edit | None]
 CANARY = "The quick brown fox jumps over the lazy dog."
 
 
@@ -70,27 +71,32 @@ class Engine:
         plain, order = take_order(body)
         loaded = self.programs.get(order.program)
         job = parse_job(plain, self.model, chat=chat, order=order)
-        edit = Edit(loaded.program, order.dose, job.spans)
+        edits = [Edit(loaded.program, order.dose, spans) if spans else None for spans in job.spans]
         state = {"boot": self.programs.boot, "table": self.programs.version}
-        claims = {"nonce": request.scope.get(NONCE), "program": order.program, **state, "masked": size(job.spans)}
-        return await self._start(request, job, edit, claims)
+        claims = {"nonce": request.scope.get(NONCE), "program": order.program, **state}
+        return await self._start(request, job, edits, claims)
 
-    async def _start(self, request: Request, job: Job, edit: Edit | None, claims: dict[str, Any]) -> Response:
-        """Run the prompt, then answer. The first event says that it ran, or why it did not."""
-        run = Run(self.worker, lambda cancelled: self._work(job, edit, cancelled), request.receive)
+    async def _start(self, request: Request, job: Job, edits: Edits | None, claims: dict[str, Any]) -> Response:
+        """Run the first prompt, then answer. The first event says that it ran, or why it did not.
+
+        `edits` has one entry per prompt of a flagged request, and is None for an unflagged one.
+        """
+        run = Run(self.worker, lambda cancelled: self._work(job, edits, cancelled), request.receive)
         try:
             edited = await run.first()
         except BaseException:
             run.close()
             raise
         headers = {}
-        if edit is not None:
-            if edited != (claims["masked"],):
+        if edits is not None:
+            masked = tuple(map(size, job.spans))
+            if edited != masked or not any(masked):
                 run.close()
                 raise EngineFaultError(
-                    f"{claims['masked']} tokens were to be edited, {edited} were; the answer was withheld"
+                    f"{masked} tokens of the prompts were to be edited, {edited} were; the answer was withheld"
                 )
-            record = {"edited": list(edited) * job.n, "cached": [0] * job.n}
+            choices = [count for count in edited for _ in range(job.n)]
+            record = {"masked": sum(masked), "edited": choices, "cached": [0] * len(choices)}
             if self.key is not None:
                 headers[ATTESTATION_HEADER] = attest(self.key, {**claims, **record})
         reply = Reply(job, self.model)
@@ -103,14 +109,19 @@ class Engine:
             run.close()
         return JsonResponse(reply.whole(), headers=headers)
 
-    def _work(self, job: Job, edit: Edit | None, cancelled: Callable[[], bool]) -> Iterator[Started | Delta]:
-        """On the worker thread: all prompts, one after the other."""
+    def _work(self, job: Job, edits: Edits | None, cancelled: Callable[[], bool]) -> Iterator[Started | Delta]:
+        """On the worker thread: all prompts, one after the other.
+
+        Those to be edited are embedded first, because the attestation of all of them goes out before the first answer.
+        """
+        early = {i: self.model.embed(job.prompts[i], edit) for i, edit in enumerate(edits or ()) if edit is not None}
+        edited = tuple(early[i][1] if i in early else 0 for i in range(len(job.prompts)))
         for number, ids in enumerate(job.prompts):
             if cancelled():
                 return
-            state = self.model.prefill([ids], [edit])
+            state = self.model.prefill_embedded([early.pop(number) if number in early else self.model.embed(ids)])
             if number == 0:
-                yield tuple(state.edited)
+                yield edited
             for delta in generate(state, ids, job.sampling, job.n, self.model.tokenizer, cancelled):
                 yield replace(delta, choice=delta.choice + number * job.n)
 

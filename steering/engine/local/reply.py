@@ -6,9 +6,9 @@ import time
 import uuid
 from typing import Any
 
-from steering.engine.generate import Delta, Token
-from steering.engine.local import LocalModel
-from steering.engine.request import Job
+from steering.engine.local.generate import Delta, Token
+from steering.engine.local.model import LocalModel
+from steering.engine.local.request import Job
 
 LOWEST_LOGPROB = -9999.0
 """Stands for minus infinity, which JSON does not have; the value is vLLM's."""

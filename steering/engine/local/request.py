@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from steering.engine.body import ChatBody, CompletionBody, RequestError, supported, validated
-from steering.engine.generate import Sampling
-from steering.engine.local import LocalModel
-from steering.engine.mask import MaskError, mark, pick_marks, token_spans, unmark
+from steering.engine.local.body import ChatBody, CompletionBody, RequestError, supported, validated
+from steering.engine.local.generate import Sampling
+from steering.engine.local.model import LocalModel
+from steering.engine.mask import CharSpan, MaskError, mark, pick_marks, unmark
 from steering.engine.order import Order
+from steering.engine.prompts import check_windows, decode, find_prompts, whole_spans, window_spans
+
+Prepared = tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]
+"""Token ids of all prompts, and the spans of a `Job`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """A request, ready to run. Choice number i of the answer belongs to prompt `i // n`.
 
-    `spans` are the flat spans of the tokens to corrupt in the only prompt of a flagged request, else empty.
+    `spans` has the flat spans of the tokens to corrupt for every prompt of a flagged request, none for a prompt that
+    runs unedited. It is empty for an unflagged request.
     """
 
     chat: bool
@@ -27,25 +32,19 @@ class Job:
     n: int
     stream: bool
     include_usage: bool
-    spans: tuple[int, ...] = ()
+    spans: tuple[tuple[int, ...], ...] = ()
 
 
 def parse_job(body: Mapping[str, Any], model: LocalModel, *, chat: bool, order: Order | None = None) -> Job:
-    """Validate a body and tokenise its prompt. Raises `RequestError`."""
+    """Validate a body, tokenise its prompts and find what the order masks. Raises `RequestError` and `MaskError`."""
     fields = supported(body)
     request = validated(ChatBody, fields) if chat else validated(CompletionBody, fields)
     check_model(request.model, model)
     if isinstance(request, ChatBody):
-        text = render(request.messages, model, request)
-        again = None if order is None else lambda marked: render(marked["messages"], model, request)
-        prompts, spans = _text_prompt(text, model, fields, order, again, special=False)
+        prompts, spans = _chat_prompt(request, model, fields, order)
     else:
-        prompts, spans = _prompts(request, model, fields, order)
+        prompts, spans = _completion_prompts(request, model, order)
     longest = max(map(len, prompts))
-    if not min(map(len, prompts)):
-        raise RequestError("the prompt has no tokens", "messages" if chat else "prompt")
-    if any(not 0 <= i < model.vocabulary for ids in prompts for i in ids):
-        raise RequestError(f"a token id lies outside of the vocabulary [0, {model.vocabulary})", "prompt")
     sampling = _sampling(request, model, longest)
     usage = request.stream_options is not None and request.stream_options.include_usage
     return Job(chat, prompts, sampling, request.n, request.stream, usage, spans)
@@ -100,59 +99,61 @@ def _flat(content: Any, index: int) -> str:
     raise RequestError("only text content is supported by the local engine", f"messages.{index}.content")
 
 
-def _prompts(
-    request: CompletionBody, model: LocalModel, fields: Mapping[str, Any], order: Order | None
-) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
-    prompt = request.prompt
-    if order is not None:
-        text = prompt[0] if isinstance(prompt, list) and len(prompt) == 1 else prompt
-        if not isinstance(text, str):
-            raise RequestError("a flagged request has one prompt, and it is text", "prompt")
-
-        def again(marked: Mapping[str, Any]) -> str:
-            found: str = marked["prompt"] if isinstance(marked["prompt"], str) else marked["prompt"][0]
-            return found
-
-        return _text_prompt(text, model, fields, order, again, special=True)
-    if isinstance(prompt, str):
-        return _text_prompt(prompt, model, fields, None, None, special=request.add_special_tokens)
-    if not prompt:
-        raise RequestError("the prompt is empty", "prompt")
-    if isinstance(prompt[0], int):
-        prompt = [prompt]
-
-    def encode(item: Any) -> tuple[int, ...]:
-        special = request.add_special_tokens
-        return tuple(model.tokenizer(item, add_special_tokens=special)["input_ids"] if isinstance(item, str) else item)
-
-    return tuple(map(encode, prompt)), ()
-
-
-def _text_prompt(
-    text: str,
-    model: LocalModel,
-    fields: Mapping[str, Any],
-    order: Order | None,
-    again: Callable[[Mapping[str, Any]], str] | None,
-    *,
-    special: bool,
-) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
-    """Tokenise one prompt and find the tokens of its windows; `again` renders the prompt of the marked body."""
-    encoded = model.tokenizer(text, add_special_tokens=special, return_offsets_mapping=order is not None)
+def _chat_prompt(request: ChatBody, model: LocalModel, fields: Mapping[str, Any], order: Order | None) -> Prepared:
+    text = render(request.messages, model, request)
+    encoded = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=order is not None)
     ids = tuple(encoded["input_ids"])
-    if order is None or again is None:
+    _check_ids([ids], model, "messages")
+    if order is None:
         return (ids,), ()
     if order.mask == "prompt":
-        spans = [0, len(ids) - 1] if len(ids) > 1 else []
-    else:
-        marks = pick_marks(fields)
-        clean, windows = unmark(again(mark(fields, order.windows, marks)), marks)
-        if clean != text:
-            raise MaskError("the chat template renders the flagged windows differently when they are marked")
-        spans = token_spans(encoded["offset_mapping"], windows)
-    if not spans:
-        raise MaskError("the mask is empty")
-    return (ids,), tuple(spans)
+        return (ids,), (tuple(whole_spans(len(ids))),)
+    marks = pick_marks(fields)
+    marked = mark(fields, order.windows, marks)
+    clean, windows = unmark(render(marked["messages"], model, request), marks)
+    if clean != text:
+        raise MaskError("the chat template renders the flagged windows differently when they are marked")
+    if not windows:
+        raise MaskError("the chat template drops every flagged window")
+    return (ids,), (tuple(window_spans(encoded["offset_mapping"], windows)),)
+
+
+def _completion_prompts(request: CompletionBody, model: LocalModel, order: Order | None) -> Prepared:
+    items: list[Any] = request.prompt if isinstance(request.prompt, list) else [request.prompt]
+    if items and isinstance(items[0], int):
+        items = [items]
+    offsets: list[list[CharSpan] | None] = []
+    prompts: list[tuple[int, ...]] = []
+    for item in items:
+        if isinstance(item, str):
+            special = request.add_special_tokens
+            encoded = model.tokenizer(item, add_special_tokens=special, return_offsets_mapping=order is not None)
+            prompts.append(tuple(encoded["input_ids"]))
+            offsets.append(encoded.get("offset_mapping"))
+        else:
+            prompts.append(tuple(item))
+            offsets.append(None)
+    _check_ids(prompts, model, "prompt")
+    if order is None:
+        return tuple(prompts), ()
+    found = find_prompts(request.prompt, order)
+    if order.mask == "prompt":
+        return tuple(prompts), tuple(tuple(whole_spans(len(ids))) for ids in prompts)
+    spans: list[tuple[int, ...]] = []
+    for ids, known, (_, windows) in zip(prompts, offsets, found, strict=True):
+        places = known
+        if places is None:
+            text, places = decode(model.tokenizer, ids)
+            check_windows(text, windows)
+        spans.append(tuple(window_spans(places, windows)))
+    return tuple(prompts), tuple(spans)
+
+
+def _check_ids(prompts: Sequence[Sequence[int]], model: LocalModel, param: str) -> None:
+    if not prompts or not all(prompts):
+        raise RequestError("the prompt has no tokens", param)
+    if any(not 0 <= i < model.vocabulary for ids in prompts for i in ids):
+        raise RequestError(f"a token id lies outside of the vocabulary [0, {model.vocabulary})", param)
 
 
 def _sampling(request: ChatBody | CompletionBody, model: LocalModel, longest: int) -> Sampling:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from steering.engine.refusal import refusal
+from steering.engine.local.refusal import refusal
 from steering.fence import AUTH_HEADER, Fence
 
 MAX_BODY = 64 << 20
