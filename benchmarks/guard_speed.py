@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import random
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.where import where
 from guards.calibrate import Corpus
 from guards.classifier import worst
 from guards.fit import fit, numbered
@@ -31,20 +30,6 @@ from guards.spec import Entity, Example, GuardSpec
 from guards.verdict import TextPart
 
 TOKENS = 512
-
-
-def processor() -> str:
-    """Name of the processor, as the kernel gives it."""
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
-
-
-def commit() -> str:
-    """Commit of the working tree, or "uncommitted"."""
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607
-    return done.stdout.strip() if done.returncode == 0 else "uncommitted"
 
 
 def milliseconds(call: Callable[[int], object], rounds: int) -> dict[str, float]:
@@ -97,8 +82,7 @@ def main() -> None:
     result: dict[str, Any] = {
         "what": f"guard, static tier, {TOKENS} new tokens",
         "python": sys.version.split()[0],
-        "cpu": processor(),
-        "commit": commit(),
+        "where": where(),
         "fit_seconds": round(fitted, 2),
         "load_seconds": round(loaded, 2),
         "tokenise_ms": milliseconds(lambda i: tokenizer.encode(fresh[i], add_special_tokens=False).ids, options.rounds),

@@ -128,7 +128,8 @@ def _bundle(folder: Path, policy: Path, model: str, environment: Mapping[str, st
     code = Path(__file__).parents[2]
     sources = [policy / "policy.yaml", *sorted((policy / "fit").glob("*"))]
     sources += [f for part in ("guards", "steering/methods") for f in sorted((code / part).glob("*.py"))]
-    for file in [*sources, code / "steering" / "ops.py", code / "steering" / "engine" / "local.py"]:
+    sources += [code / "steering" / name for name in ("ops.py", "program.py", "engine/local/model.py")]
+    for file in sources:
         digest.update(file.read_bytes())
     bundle = folder / f"bundle-{digest.hexdigest()[:16]}"
     if not (bundle / "manifest.json").is_file():

@@ -79,6 +79,10 @@ class Engine:
         assert committed["ok"], committed
         return int(committed["generation"])
 
+    def config_hash(self) -> str:
+        """Hash under which vLLM stores compiled artefacts."""
+        return self._call("config_hash")  # type: ignore[no-any-return]
+
     def metric(self, name: str) -> float:
         """Value of one of vLLM's counters."""
         return self._call("metric", name)  # type: ignore[no-any-return]
@@ -167,6 +171,10 @@ def _reset(llm: Any) -> bool:
 
 def _rpc(llm: Any, method: str, args: tuple[Any, ...]) -> Any:
     return llm.collective_rpc(method, args=args)
+
+
+def _config_hash(llm: Any) -> str:
+    return str(llm.llm_engine.vllm_config.compute_hash())
 
 
 def _metric(llm: Any, name: str) -> float:
