@@ -16,7 +16,8 @@ def write_card(manifest: Manifest) -> str:
         f"| {p['strength']:.3g} | {p['leak']:.1%} | {p['similarity']:.3f} | {p['distance']:.3f} |\n"
         for p in sorted(method["search"], key=lambda p: p["strength"])
     )
-    chosen, check, invented = method["chosen"], method["check"], method["check_surrogate"]
+    chosen, check = method["chosen"], method["check"]
+    bare, invented = method["check_bare"], method["check_surrogate"]
     return f"""# Policy {manifest.number}, version {manifest.version}
 
 Compiled {manifest.created} for model `{manifest.model.id}` ({manifest.model.dtype}, hidden size
@@ -38,9 +39,11 @@ Strength {chosen["strength"]:.4g} ({chosen["unit"]}), seed {chosen["seed"]}, {ch
 |---|---|---|---|
 {rows}| surrogate | {method["surrogate"]["leak"]:.1%} | {method["surrogate"]["similarity"]:.3f} | |
 
-On {method["checked"]} questions that the search never saw: a forgotten value in {check["leak"]:.1%} of the answers
-(invented names: {invented["leak"]:.1%}), overlap with the model's own answers {check["similarity"]:.3f}
-(invented names: {invented["similarity"]:.3f}).
+On {method["checked"]} questions with a name in them that the search never saw: a forgotten value in
+{check["leak"]:.1%} of the answers (without corruption {bare["leak"]:.1%}, invented names
+{invented["leak"]:.1%}), overlap with the model's own answers {check["similarity"]:.3f} (invented names
+{invented["similarity"]:.3f}). Questions are split at random, so the figures speak of other wordings of the same facts.
+Questions that only describe the subject are not in them.
 """
 
 
@@ -58,6 +61,7 @@ def calibration(guard: Mapping[str, Any], fitted: Any, *, unit: str, strength: f
             "search": [point(p) for p in fitted.points],
             "surrogate": point(fitted.surrogate),
             "check": point(fitted.check),
+            "check_bare": point(fitted.check_bare),
             "check_surrogate": point(fitted.check_surrogate),
             "searched": fitted.searched,
             "checked": fitted.checked,

@@ -62,6 +62,39 @@ def content(value: Any, path: str) -> None:
             raise unsupported(f"{where}.{min(set(part) - {'type', kind})}")
 
 
+def schema(value: Any, path: str) -> None:
+    """A JSON schema without regular expressions, or None.
+
+    A grammar puts text of the client's choice in front of the answer. Literal strings in it are scanned like the
+    prompt, but a pattern spells a name in ways that no scan reads (`H[a]rry`). A property may be called "pattern".
+    """
+    if isinstance(value, list):
+        for i, item in enumerate(value):
+            schema(item, f"{path}[{i}]")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            where = f"{path}.{key}"
+            if key == "patternProperties" or (key == "pattern" and isinstance(item, str)):
+                raise unsupported(where)
+            if key in _NAMED_SCHEMAS and isinstance(item, dict):
+                for name, one in item.items():
+                    schema(one, f"{where}.{name}")
+            elif key not in _PLAIN_VALUES:
+                schema(item, where)
+
+
+_NAMED_SCHEMAS = frozenset({"properties", "$defs", "definitions", "dependentSchemas"})
+_PLAIN_VALUES = frozenset({"enum", "const", "default", "examples"})
+
+
+def response_format(value: Any, path: str) -> None:
+    """`text`, `json_object`, or `json_schema` without patterns."""
+    one_of_types(dict, named="an object")(value, path)
+    if value is not None:
+        one_of("text", "json_object", "json_schema")(value.get("type"), f"{path}.type")
+        schema(value, path)
+
+
 FUNCTION_CALL = mapping({"name": string, "arguments": string})
 TOOL_CALL = required(
     mapping({"id": string, "type": one_of("function"), "index": Fixed.ALLOW, "function": FUNCTION_CALL}),
@@ -93,7 +126,7 @@ def messages(value: Any, path: str) -> None:
             raise fail(f"{path}[{i}].role", f"must be one of {', '.join(ROLES)}")
 
 
-FUNCTION = mapping({"name": string, "description": string, "parameters": Fixed.ALLOW, "strict": boolean})
+FUNCTION = mapping({"name": string, "description": string, "parameters": schema, "strict": boolean})
 TOOL = required(mapping({"type": one_of("function"), "function": FUNCTION}), "must be an object")
 
 
@@ -152,18 +185,14 @@ _SAMPLING: dict[str, Treatment] = {
     "ignore_eos": boolean,
     "skip_special_tokens": boolean,
     "spaces_between_special_tokens": boolean,
-    "response_format": one_of_types(dict, named="an object"),
+    "response_format": response_format,
     "structured_outputs": mapping(
         {
-            "json": Fixed.ALLOW,
-            "regex": Fixed.ALLOW,
+            "json": schema,
             "choice": Fixed.ALLOW,
-            "grammar": Fixed.ALLOW,
             "json_object": Fixed.ALLOW,
-            "structural_tag": Fixed.ALLOW,
             "disable_any_whitespace": boolean,
             "disable_additional_properties": boolean,
-            "whitespace_pattern": Fixed.ALLOW,
         }
     ),
     "user": string,

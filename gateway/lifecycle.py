@@ -35,6 +35,8 @@ from steering.plan import Plan, cache_salt, plan
 log = logging.getLogger("lethe.lifecycle")
 
 BARE_STATE = "bare"
+BORDER = 384
+"""Characters that a border between two texts adds to the work of a guard, which reads across it."""
 
 
 class Scanner(Protocol):
@@ -113,7 +115,7 @@ class Lifecycle:
             return {}
         started = time.perf_counter()
         numbers = [policy.number for policy in policies]
-        size = sum(len(part.text) for part in conversation.parts)
+        size = sum(len(part.text) + BORDER for part in conversation.parts)
         try:
             if size <= self.settings.guard.inline_chars:
                 verdicts = self.guard.scan(conversation.parts, numbers)
@@ -154,7 +156,10 @@ class Lifecycle:
             return error
         # The flagged route checks more, earlier and in other words. If the bare route refuses the request as well, its
         # error is the one that an unflagged request gets; if it would answer, that is dropped unread: an outage.
-        bare = orjson.dumps({**asked.body, "cache_salt": secrets.token_hex(16)})
+        probe_body = {**asked.body, "cache_salt": secrets.token_hex(16)}
+        if "stream_options" not in probe_body:
+            probe_body["stream"] = True  # the head then comes before the answer is generated, and closing ends it
+        bare = orjson.dumps(probe_body)
         probe = await self.upstream.send("POST", route, bare)
         if probe.status != 200:
             return failure(probe.status, await probe.read())

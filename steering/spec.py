@@ -20,8 +20,8 @@ class EcoSpec(BaseModel):
     mask: Mask = Field(
         "entities",
         description="entities: tokens of matched names only, the whole flagged windows where no name matched. "
-        "content: all tokens of the flagged windows. prompt: all tokens of the prompt but the last, template included "
-        "(the paper's own setting, for comparison).",
+        "content: all tokens of the flagged windows. prompt: all tokens of the prompt, template included, of a chat "
+        "all but the last (the paper's own setting, for comparison).",
     )
     dims: int = Field(
         16,

@@ -105,9 +105,12 @@ def _compile(policy: ForgetPolicy, base: Path, model: str, out: Path, dtype: str
     )
     sensitive = {"policy": policy.model_dump_json(by_alias=True).encode(), "guard": data}
     write_bundle(out, manifest, program.to_bytes(), sensitive, write_card(manifest), key)
-    check, invented = fitted.check, fitted.check_surrogate
-    console.print(f"Wrote {out}: forgotten values in {check.leak:.1%} of held-out answers under corruption, "
-                  f"{invented.leak:.1%} for invented names. Details: {out / 'CARD.md'}", soft_wrap=True)  # fmt: skip
+    shares = [f"{p.leak:.1%}" for p in (fitted.check, fitted.check_bare, fitted.check_surrogate)]
+    console.print(
+        f"Wrote {out}. Forgotten values in held-out answers: {shares[0]} (without Lethe {shares[1]}, invented names "
+        f"{shares[2]}). Details: {out / 'CARD.md'}",
+        soft_wrap=True,
+    )
 
 
 def _dtype(model: str, dtype: str) -> str:

@@ -215,7 +215,8 @@ def _show(result: Mapping[str, Any], console: Any) -> None:
         console.print(table)
     console.print(
         f"forget: {forget['n_asked']} asked, {forget['n_scored']} known to the bare model; "
-        f"{forget['leaks_protected']} leak through Lethe, {forget['caught']} of them caught by the guard"
+        f"{forget['caught']} of these caught by the guard; {forget['leaks_protected']} leak through Lethe, "
+        f"{forget['leaks_caught']} of them although caught"
     )
     console.print(
         f"retain: {retain['n']} asked, {retain['unflagged']} left alone, {retain['identical']} of these answered "

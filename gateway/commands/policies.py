@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -48,9 +48,24 @@ def policies(config: Config = None) -> None:
         raise typer.Exit(1)
 
 
+SHOWN = {
+    "recall": ("guard", "recall"),
+    "false positives, neighbours": ("guard", "false_positives_neighbours"),
+    "false positives, benign": ("guard", "false_positives_benign"),
+    "leak": ("method", "check", "leak"),
+    "leak without Lethe": ("method", "check_bare", "leak"),
+    "leak, invented names": ("method", "check_surrogate", "leak"),
+}
+"""Figures of the manifest that tell most; the rest is in the bundle's CARD.md."""
+
+
 def figures(manifest: Manifest) -> str:
-    """The scalar calibration figures, one a line."""
-    numbers = ((name, value) for name, value in manifest.calibration.items() if isinstance(value, (int, float, str)))
-    return "\n".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in numbers
-    )
+    """The figures named in SHOWN that the manifest has, one a line."""
+    lines = []
+    for name, path in SHOWN.items():
+        value: Any = manifest.calibration
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, (int, float)):
+            lines.append(f"{name} {value:.1%}")
+    return "\n".join(lines)

@@ -21,6 +21,10 @@ class MaskError(ValueError):
     """A mask that cannot be computed exactly; the request must not be answered."""
 
 
+class TemplateError(MaskError):
+    """The chat template cuts, moves or drops a flagged window: the whole prompt has to be masked instead."""
+
+
 def pick_marks(body: Any) -> tuple[str, str]:
     """Two private-use characters that occur nowhere in the request body, not even escaped in a string of JSON."""
     text = json.dumps(body, ensure_ascii=False)
@@ -73,7 +77,7 @@ def _locate(body: dict[str, Any], pointer: str) -> tuple[Any, Any]:
 
 
 def unmark(text: str, marks: tuple[str, str]) -> tuple[str, list[CharSpan]]:
-    """Text without the brackets, and the ranges they enclosed in it. Raises `MaskError` where they do not pair up."""
+    """Text without the brackets, and the ranges they enclosed. Raises `TemplateError` where they do not pair up."""
     pieces: list[str] = []
     spans: list[CharSpan] = []
     position, start, at = 0, -1, 0
@@ -83,14 +87,14 @@ def unmark(text: str, marks: tuple[str, str]) -> tuple[str, list[CharSpan]]:
         pieces.append(text[at:i])
         position, at = position + i - at, i + 1
         if (character == marks[0]) != (start < 0):
-            raise MaskError("the chat template cuts or reorders a flagged window")
+            raise TemplateError("the chat template cuts or reorders a flagged window")
         if start < 0:
             start = position
         else:
             spans.append((start, position))
             start = -1
     if start >= 0:
-        raise MaskError("the chat template cuts a flagged window")
+        raise TemplateError("the chat template cuts a flagged window")
     return "".join([*pieces, text[at:]]), spans
 
 

@@ -42,6 +42,10 @@ class Order(BaseModel):
     mask: Mask
     windows: dict[str, list[Window]]
 
+    def whole(self) -> Order:
+        """The same order over the whole prompt, for a template that does not carry the windows literally."""
+        return self.model_copy(update={"mask": "prompt", "windows": {}})
+
     @model_validator(mode="after")
     def _windows(self) -> Order:
         if sum(map(len, self.windows.values())) > MAX_WINDOWS:

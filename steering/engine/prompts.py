@@ -82,8 +82,6 @@ def window_spans(offsets: Iterable[CharSpan], windows: Sequence[CharSpan]) -> li
     return spans
 
 
-def whole_spans(tokens: int) -> list[int]:
-    """Flat spans of `mask: prompt`: every token of a prompt but the last. Raises `MaskError` where that is none."""
-    if tokens < 2:
-        raise MaskError("a prompt of one token has no token before its last to mask")
-    return [0, tokens - 1]
+def whole_spans(tokens: int, *, chat: bool) -> list[int]:
+    """Flat spans of `mask: prompt`: every token; of a chat all but the last, which the template wrote."""
+    return [0, tokens - 1 if chat and tokens > 1 else tokens]

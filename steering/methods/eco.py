@@ -49,12 +49,17 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """The program and how it was found. `check` was measured on questions that the search never saw."""
+    """The program and how it was found.
+
+    `check` was measured on questions with a name in them that the search never saw; `check_bare` are the same model's
+    own answers to them, and `check_surrogate` those about invented names.
+    """
 
     program: Program
     points: tuple[Point, ...]
     surrogate: Point
     check: Point
+    check_bare: Point
     check_surrogate: Point
     searched: int
     checked: int
@@ -91,7 +96,14 @@ def fit(
     progress("searching the strength", 1.0)
     program = search.program(strength, best_seed)
     return Fitted(
-        program, tuple(search.points), search.surrogate, measured, check.surrogate, len(searched), len(checked)
+        program=program,
+        points=tuple(search.points),
+        surrogate=search.surrogate,
+        check=measured,
+        check_bare=check.bare,
+        check_surrogate=check.surrogate,
+        searched=len(searched),
+        checked=len(checked),
     )
 
 
@@ -119,6 +131,7 @@ class _Search:
         answers = self._answers([*plain, *((text, ()) for text in twins)], None)
         self.base, invented = answers[: len(plain)], answers[len(plain) :]
         self.surrogate = self._point(0.0, twins, invented)
+        self.bare = self._point(0.0, [q.text for q in questions], self.base)
 
     def run(self) -> tuple[int, float]:
         """Grid, then refinement. Returns (seed, strength) of the best point."""

@@ -138,7 +138,7 @@ def test_an_engine_killed_in_mid_stream(stack: Stack) -> None:
     connection.close()
     last = [part for part in rest.split(b"\n\n") if part][-1]
     assert b"[DONE]" not in rest
-    assert json.loads(last.removeprefix(b"data: "))["error"]["message"]
+    assert json.loads(last.strip().removeprefix(b"data: "))["error"]["message"]
     stack.engine.process.wait()
 
     status, _, data = stack.post(body(FORGET))

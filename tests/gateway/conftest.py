@@ -149,7 +149,7 @@ def bundle(tmp_path: Path) -> Callable[..., Path]:
             model=model,
             sites=("embedding",),
             created="2026-11-20",
-            calibration={"recall": 0.99},
+            calibration={"guard": {"recall": 0.99}, "method": {"check": {"leak": 0.01}}},
         )
         policy = ForgetPolicy.model_validate(
             {"id": "secret-name", "guard": {"entities": [{"name": "A Wizard"}]}, "rules": rules}

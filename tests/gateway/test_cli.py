@@ -88,7 +88,7 @@ def test_check_and_policies(tmp_path: Path, bundle: object, monkeypatch: pytest.
     monkeypatch.setenv("COLUMNS", "200")
     done = runner.invoke(main, ["policies", "--config", str(config)])
     assert done.exit_code == 0
-    for word in ("100001", "test-model", "refusal", "never", "recall 0.99"):
+    for word in ("100001", "test-model", "refusal", "never", "recall 99.0%", "leak 1.0%"):
         assert word in done.output
     assert "secret-name" not in done.output
 

@@ -62,7 +62,7 @@ GOOD: dict[str, Any] = {
     "skip_special_tokens": True,
     "spaces_between_special_tokens": True,
     "response_format": {"type": "json_object"},
-    "structured_outputs": {"regex": "a+"},
+    "structured_outputs": {"choice": ["a", "b"]},
     "user": "u",
     "metadata": {"a": "b"},
     "store": False,

@@ -10,7 +10,7 @@ from typing import Any
 from steering.engine.local.body import ChatBody, CompletionBody, RequestError, supported, validated
 from steering.engine.local.generate import Sampling
 from steering.engine.local.model import LocalModel
-from steering.engine.mask import CharSpan, MaskError, mark, pick_marks, unmark
+from steering.engine.mask import CharSpan, TemplateError, mark, pick_marks, unmark
 from steering.engine.order import Order
 from steering.engine.prompts import check_windows, decode, find_prompts, whole_spans, window_spans
 
@@ -106,15 +106,19 @@ def _chat_prompt(request: ChatBody, model: LocalModel, fields: Mapping[str, Any]
     _check_ids([ids], model, "messages")
     if order is None:
         return (ids,), ()
+    whole = ((ids,), (tuple(whole_spans(len(ids), chat=True)),))
     if order.mask == "prompt":
-        return (ids,), (tuple(whole_spans(len(ids))),)
+        return whole
     marks = pick_marks(fields)
     marked = mark(fields, order.windows, marks)
-    clean, windows = unmark(render(marked["messages"], model, request), marks)
-    if clean != text:
-        raise MaskError("the chat template renders the flagged windows differently when they are marked")
-    if not windows:
-        raise MaskError("the chat template drops every flagged window")
+    try:
+        clean, windows = unmark(render(marked["messages"], model, request), marks)
+    except TemplateError:
+        return whole
+    if clean != text or not windows:
+        # The template drops the windows, or writes something else around marks. A refusal would tell the client that
+        # the request was flagged, so everything is masked instead.
+        return whole
     return (ids,), (tuple(window_spans(encoded["offset_mapping"], windows)),)
 
 
@@ -138,7 +142,7 @@ def _completion_prompts(request: CompletionBody, model: LocalModel, order: Order
         return tuple(prompts), ()
     found = find_prompts(request.prompt, order)
     if order.mask == "prompt":
-        return tuple(prompts), tuple(tuple(whole_spans(len(ids))) for ids in prompts)
+        return tuple(prompts), tuple(tuple(whole_spans(len(ids), chat=False)) for ids in prompts)
     spans: list[tuple[int, ...]] = []
     for ids, known, (_, windows) in zip(prompts, offsets, found, strict=True):
         places = known

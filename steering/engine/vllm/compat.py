@@ -50,6 +50,8 @@ def check_config(config: Any) -> None:
         "pipeline parallelism": config.parallel_config.pipeline_parallel_size > 1,
         "--enable-prompt-embeds": config.model_config.enable_prompt_embeds,
         "KV connectors": config.kv_transfer_config is not None,
+        "data parallelism": config.parallel_config.data_parallel_size > 1,
+        "LoRA": config.lora_config is not None,
         "multimodal models": config.model_config.is_multimodal_model,
     }
     present = [name for name, on in refused.items() if on]

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from steering.engine.mask import MaskError
+from steering.engine.mask import MaskError, TemplateError
 from steering.engine.order import OrderError, take_order
 from steering.engine.prompts import find_prompts
 from steering.engine.vllm.admission import Admission
@@ -128,16 +128,21 @@ class Front:
         try:
             plain, order = take_order(_object(body))
             chat = target.endswith("chat/completions")
-            if chat:
-                prompts = await mark_chat(scope["app"].state, plain, order)
-            else:
+            if not chat:
                 prompts = find_prompts(plain.get("prompt"), order)
+            else:
+                try:
+                    prompts = await mark_chat(scope["app"].state, plain, order)
+                except TemplateError:
+                    # An error here would tell the client that the request was flagged: everything is masked instead.
+                    order = order.whole()
+                    prompts = await mark_chat(scope["app"].state, plain, order)
         except MaskError as error:
             raise Refusal(422, str(error), "lethe_mask") from error
         except (OrderError, ValueError, TypeError, KeyError) as error:
             raise Refusal(400, str(error)) from error
         generation = await programs.generation(order.program)
-        ticket = Ticket(nonce, order, generation, prompts, int(plain.get("n") or 1))
+        ticket = Ticket(nonce, order, generation, prompts, int(plain.get("n") or 1), chat)
         payload = json.dumps({**plain, "return_token_offsets": True}).encode()
         headers = [(k, v) for k, v in scope["headers"] if k not in (b"content-length", AUTH_HEADER.encode())]
         headers.append((b"content-length", str(len(payload)).encode()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from steering.engine.mask import MaskError, mark, pick_marks, unmark
+from steering.engine.mask import TemplateError, mark, pick_marks, unmark
 from steering.engine.order import Order
 from steering.engine.prompts import Prompt
 
@@ -28,5 +28,5 @@ async def mark_chat(state: Any, body: dict[str, Any], order: Order) -> list[Prom
     _, prompt = await renderer.renderer.render_messages_async(request.messages, params.with_defaults(defaults))
     text, spans = unmark(prompt["prompt"], marks)
     if not spans and order.mask != "prompt":
-        raise MaskError("the chat template drops every flagged window")
+        raise TemplateError("the chat template drops every flagged window")
     return [(text, spans)]

@@ -155,7 +155,12 @@ class EditTable:
         if self.active:
             self.buffers.get_buffer("edited").zero_()
             self.active = False
-        for row in rows:
+        try:
+            listed = list(rows)
+        except Exception:
+            log.exception("the rows of this step cannot be read; all flagged requests will be ended with an error")
+            listed, self._status = [], dict.fromkeys(self.records, "error")
+        for row in listed:
             try:
                 status = self._fill_row(row)
             except Exception:
@@ -172,7 +177,7 @@ class EditTable:
         name, generation, dose, spans = row.order
         loaded = self.programs.get(name)
         record = self.records.get(row.request)
-        if record is None or row.position < record.next:  # new, or preempted and started over
+        if record is None or row.position != record.next:  # new, or preempted and started over, perhaps further on
             cached = sum(max(0, min(b, row.position) - a) for a, b in zip(spans[::2], spans[1::2], strict=True))
             record = self.records[row.request] = Record(name, self.version, 0, cached, row.position)
         record.next = row.position + row.tokens

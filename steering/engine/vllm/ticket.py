@@ -35,6 +35,7 @@ class Ticket:
     generation: int
     prompts: list[Prompt]  # rendered text and its windows; token ids are decoded at admission
     choices: int  # n
+    chat: bool
     expected: dict[str, int] = field(default_factory=dict)
     records: dict[str, list[Any]] = field(default_factory=dict)
     parents: dict[str, str] = field(default_factory=dict)

@@ -148,11 +148,11 @@ def test_every_token_is_edited_where_a_character_is_split(gateway: httpx.Client,
     assert said == [expected(model, ids, 0, len(ids))]
 
 
-def test_mask_prompt_takes_all_tokens_but_the_last_of_every_prompt(
+def test_mask_prompt_takes_all_tokens_of_every_prompt(
     gateway: httpx.Client, model: LocalModel, batch: list[list[int]]
 ) -> None:
     rows = [batch[3], batch[0]]
-    sizes = [len(ids) - 1 for ids in rows]
+    sizes = [len(ids) for ids in rows]
     texts = [expected(model, ids, 0, size) for ids, size in zip(rows, sizes, strict=True)]
     for prompt in (rows, [TEXTS[3], TEXTS[0]]):
         said, claims = complete(gateway, prompt, {}, mask="prompt")
@@ -169,7 +169,6 @@ def test_mask_prompt_takes_all_tokens_but_the_last_of_every_prompt(
         ("import os", {"windows": {"/prompt/0": [[0, 1]]}}, 422, "/prompt/0 is not a prompt"),
         (["import os", "x"], {"windows": {"/prompt/1": [[0, 2]]}}, 422, "outside of the text"),
         ([40, 41], {"windows": {"/prompt": [[0, 99]]}}, 422, "outside of the text"),
-        (["import os", "x"], {"windows": {}, "mask": "prompt"}, 422, "one token"),
         ([40, 99999], {"windows": {"/prompt": [[0, 1]]}}, 400, "vocabulary"),
         ([40, -1], {"windows": {"/prompt": [[0, 1]]}}, 400, "vocabulary"),
         ([[40], []], {"windows": {"/prompt/0": [[0, 1]]}}, 400, "no tokens"),
