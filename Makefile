@@ -39,7 +39,7 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which with PYTHON=..."; exit 1; }
 	@echo "[1/3] environment $(VENV) and torch"
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) "$(TORCH)"
+	$(if $(filter vllm,$(EXTRAS)),@echo "torch comes with vLLM",$(PIP) "$(TORCH)")
 	@echo "[2/3] lethe with [$(EXTRAS),demo,dev]"
 	$(PIP) -e ".[$(EXTRAS),demo,dev]"
 	@echo "[3/3] removing what breaks a CPU build of vLLM: pip adds CUDA builds of these three and no extra can prevent it"

@@ -4,8 +4,8 @@
     python -m benchmarks.arms demo.json --json FILE [--policy deploy/examples/harry-potter]
 
 Questions: those of the held-out part that the bare model answers with the asked value and in which the guard finds
-a name. Strengths are not searched here: noise at 32 mean embedding norms, the others in full. `paper` is the published
-setting of ECO (arXiv 2406.07933): first dimension, sigma 1e6, every token of the prompt but the last.
+a name, 60 of them. Strengths are fixed: noise at 32 mean embedding norms, the others in full. `paper` is the
+published setting of ECO (arXiv 2406.07933): first dimension, sigma 1e6, every token of the prompt but the last.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from steering.engine.local.model import Edit, LocalModel
 from steering.methods import eco
 from steering.program import EcoProgram, Program
 
-TOKENS = 48
+TOKENS = 32
+QUESTIONS = 60
 ARMS: dict[str, tuple[str, int, float, str]] = {
     # name: kind, dims, strength (noise: its norm in mean embedding norms), mask
     "noise, n=16, entities": ("noise", 16, 32.0, "entities"),
@@ -73,6 +74,7 @@ def report(demo: dict[str, Any], folder: Path) -> dict[str, Any]:
         (verdict,) = guard.scan([TextPart("/messages/0/content", "user", item["question"])])
         if item["scored"] and verdict.entities:
             items.append((item, [(s.start, s.end) for s in verdict.entities]))
+    items = items[:: max(1, len(items) // QUESTIONS)][:QUESTIONS]
     rows = {}
     for name, (kind, dims, strength, mask) in ARMS.items():
         arm = program(model, kind, dims, strength)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from itertools import count
 from statistics import quantiles
 
 
@@ -23,17 +24,29 @@ class Load:
         return self.requests / self.seconds
 
 
+COUNTER = b"0000000000"
+
+
 async def run(port: int, raw: bytes, clients: int, seconds: float) -> Load:
-    """Send `raw` over and over on `clients` kept-alive connections. Raises RuntimeError for any answer but 200."""
+    """Send `raw` over and over on `clients` kept-alive connections. Raises RuntimeError for any answer but 200.
+
+    The first COUNTER in `raw` is replaced by a number that no other request has, so that no text is ever sent twice and
+    nothing can be answered from a cache of texts.
+    """
     latencies: list[float] = []
+    before, _, after = raw.partition(COUNTER)
+    first = time.time_ns() // 1_000_000 % 10**7 * 1000
+    numbers = count()
     began = time.perf_counter()
     until = began + seconds
 
     async def one() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         while time.perf_counter() < until:
+            number = (first + next(numbers)) % 10**10
+            request = before + b"%010d" % number + after if COUNTER in raw else raw
             start = time.perf_counter()
-            writer.write(raw)
+            writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
             if b" 200 " not in head.split(b"\r\n", 1)[0]:
                 raise RuntimeError(f"answer was {head.splitlines()[0]!r}")

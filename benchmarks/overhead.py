@@ -26,7 +26,7 @@ import numpy as np
 import psutil
 import yaml
 
-from benchmarks.load import run
+from benchmarks.load import COUNTER, run
 from benchmarks.stub import KEY
 from benchmarks.where import where
 from gateway.demo.services import Service, free_port, running
@@ -47,7 +47,11 @@ BUDGETS = {
 }
 MODEL = ModelFingerprint(id="stub", weights_sha256="0" * 64, dtype="float32", hidden_size=8)
 BUNDLE_KEY = bytes(32)
-TEXT = "Could you tell me how the harbour of the old town was rebuilt after the flood and who paid for it? " * 22
+SHORT = f"Request {COUNTER.decode()}: what is the capital of France?"
+TEXT = (
+    f"Request {COUNTER.decode()}: "
+    + "could you tell me how the harbour of the old town was rebuilt after the flood and who paid for it? " * 22
+)
 POLICIES = 10
 
 
@@ -117,7 +121,7 @@ def gateway_part(rounds: int, seconds: float) -> dict[str, Any]:
         for number in range(rounds):
             for clients in (1, 32):
                 for name, (port, process) in targets.items():
-                    for kind, text in (("short", "What is the capital of France?"), ("512 tokens", TEXT)):
+                    for kind, text in (("short", SHORT), ("512 tokens", TEXT)):
                         before = sum(process.cpu_times()[:2])
                         load = asyncio.run(run(port, http_request(text), clients, seconds))
                         cpu = (sum(process.cpu_times()[:2]) - before) / load.requests * 1e6
