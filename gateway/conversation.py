@@ -14,7 +14,11 @@ from guards.verdict import TextPart
 Detokenize = Callable[[list[int]], Awaitable[str]]
 """Token ids -> the text they stand for."""
 
-TOOL_DEFINITION = "tool_definition"
+TOOL_DEFINITION, TOOL_DESCRIPTION = "tool_definition", "tool_description"
+PROSE = frozenset(
+    ["description", "title", "const", "enum", "default", "examples", "choice", "regex", "grammar", "pattern"]
+)
+"""Keys of a schema below which clients can write sentences."""
 
 
 @dataclass(slots=True)
@@ -51,10 +55,10 @@ async def collect(body: dict[str, Any], detokenize: Detokenize) -> Conversation:
         _add_message(conversation, f"/messages/{i}", message)
     await _add_prompts(conversation, body.get("prompt"), detokenize)
     for i, tool in enumerate(body.get("tools") or ()):
-        conversation.add(f"/tools/{i}", TOOL_DEFINITION, joined_strings(tool))
+        _add_schema(conversation, f"/tools/{i}", tool)
     for name in ("tool_choice", "response_format", "structured_outputs"):
         if isinstance(body.get(name), dict):
-            conversation.add(f"/{name}", TOOL_DEFINITION, joined_strings(body[name]))
+            _add_schema(conversation, f"/{name}", body[name])
     for name in ("suffix", "prediction"):
         if body.get(name) is not None:
             conversation.add(f"/{name}", "assistant", joined_strings(body[name]))
@@ -81,6 +85,13 @@ def _add_message(conversation: Conversation, path: str, message: dict[str, Any])
         if arguments:
             # the engine decodes the arguments before it renders them: escapes in them must not hide a name
             _add_decoded(conversation, f"{path}/tool_calls/{i}/function/arguments", role, arguments)
+
+
+def _add_schema(conversation: Conversation, path: str, value: Any) -> None:
+    """Add a schema as a whole, for names in its keys and over its strings, and every string of prose by itself."""
+    conversation.add(path, TOOL_DEFINITION, joined_strings(value))
+    for pointer, text in prose(path, value):
+        conversation.add(pointer, TOOL_DESCRIPTION, text)
 
 
 def _add_decoded(conversation: Conversation, path: str, role: str, text: str) -> None:
@@ -113,7 +124,23 @@ def strings(path: str, value: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(value, dict):
         for key, item in value.items():
             if key != "type":
-                yield from strings(f"{path}/{key.replace('~', '~0').replace('/', '~1')}", item)
+                yield from strings(f"{path}/{_escaped(key)}", item)
+
+
+def prose(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Every string below a key of PROSE with its JSON pointer, in the order of the body."""
+    stack = [(path, value, False)]  # no recursion: schemata may be nested as deeply as the parser lets them
+    while stack:
+        pointer, node, found = stack.pop()
+        if isinstance(node, str):
+            if found:
+                yield pointer, node
+        elif isinstance(node, list):
+            stack += reversed([(f"{pointer}/{i}", item, found) for i, item in enumerate(node)])
+        elif isinstance(node, dict):
+            stack += reversed(
+                [(f"{pointer}/{_escaped(key)}", item, found or key in PROSE) for key, item in node.items()]
+            )
 
 
 def joined_strings(value: Any) -> str:
@@ -130,3 +157,7 @@ def joined_strings(value: Any) -> str:
             for key, item in reversed(node.items()):
                 stack += (item, key)
     return "\n".join(lines)
+
+
+def _escaped(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -11,7 +12,7 @@ from typing import Literal
 from gateway.conversation import Conversation
 from gateway.policy import Rules
 from guards.verdict import Span, TextPart, Verdict
-from steering.plan import Intervention
+from steering.plan import MAX_WINDOWS, Intervention
 from steering.spec import Mask
 
 Action = Literal["pass", "observe", "intervene", "refuse", "fail"]
@@ -97,7 +98,8 @@ def decide(verdicts: Mapping[str, Verdict], policies: Sequence[ActivePolicy], co
     """Decide about a request. `policies` are the applicable ones; `verdicts` are by policy number.
 
     A missing verdict means that the guard did not run. Precedence: guard failures, unreadable content, fixed refusals,
-    interventions. A text that was truncated is unreadable unless the rest of it was flagged already.
+    interventions. A truncated text is unreadable whether the rest of it was flagged or not: a difference would tell
+    a client which words a policy knows.
 
     The engine runs one program per request: of several flagged policies it is the one with the smallest p-value, then
     the smallest number, over the windows of all of them.
@@ -117,7 +119,7 @@ def decide(verdicts: Mapping[str, Verdict], policies: Sequence[ActivePolicy], co
             if acting:
                 action = "refuse" if policy.rules.response == "refusal" else "intervene"
                 flagged.append((verdict, policy))
-        unread = bool(conversation.unscannable) or bool(verdict and verdict.truncated and not verdict.flagged)
+        unread = bool(conversation.unscannable) or bool(verdict and verdict.truncated)
         if acting and unread and policy.rules.unscannable == "refuse":
             unreadable, action = True, "refuse"
         p_value = verdict.p_value if verdict is not None and verdict.ran else None
@@ -133,7 +135,7 @@ def decide(verdicts: Mapping[str, Verdict], policies: Sequence[ActivePolicy], co
         return Pass(seen)
     _, lead = min(flagged, key=lambda pair: (pair[0].p_value, pair[1].number))
     mask, spans = _mask_of(flagged)
-    windows = _by_pointer(spans, conversation.parts)
+    windows = _bounded(_by_pointer(spans, conversation.parts))
     if mask == "prompt" or not windows or any(span.part not in conversation.maskable for span in spans):
         # a span that the template does not carry literally (tool definition, name, call) can only be covered by all
         return Intervene(Intervention(lead.program, DOSE, "prompt", {}), seen)
@@ -141,7 +143,10 @@ def decide(verdicts: Mapping[str, Verdict], policies: Sequence[ActivePolicy], co
 
 
 def _mask_of(flagged: Sequence[tuple[Verdict, ActivePolicy]]) -> tuple[Mask, set[Span]]:
-    """The spans to corrupt and how they came about: names alone, or whole windows where one holds no name."""
+    """The spans to corrupt and how they came about.
+
+    Names alone, or whole windows where one holds no name or is flagged even without its names.
+    """
     spans: set[Span] = set()
     mask: Mask = "entities"
     for verdict, policy in flagged:
@@ -149,18 +154,34 @@ def _mask_of(flagged: Sequence[tuple[Verdict, ActivePolicy]]) -> tuple[Mask, set
             return "prompt", set()
         if policy.mask == "content":
             mask = "content"
-            spans.update(verdict.windows)
+            spans.update(verdict.windows, verdict.described)
             continue
         spans.update(verdict.entities)
-        bare = [w for w in verdict.windows if not any(_overlap(w, e) for e in verdict.entities)]
-        if bare:
+        whole = [*_bare(verdict), *verdict.described]
+        if whole:
             mask = "content"
-            spans.update(bare)
+            spans.update(whole)
     return mask, spans
 
 
-def _overlap(a: Span, b: Span) -> bool:
-    return a.part == b.part and a.start < b.end and b.start < a.end
+def _bare(verdict: Verdict) -> list[Span]:
+    """Windows that overlap no name; the spans of a verdict are sorted and disjoint."""
+    starts = [(e.part, e.start) for e in verdict.entities]
+    bare = []
+    for window in verdict.windows:
+        before = bisect_left(starts, (window.part, window.end)) - 1
+        name = verdict.entities[before] if before >= 0 else None
+        if name is None or name.part != window.part or name.end <= window.start:
+            bare.append(window)
+    return bare
+
+
+def _bounded(windows: dict[str, list[tuple[int, int]]]) -> dict[str, list[tuple[int, int]]]:
+    """One window per string where the engine would not take as many as there are; none where even these are many."""
+    if sum(map(len, windows.values())) <= MAX_WINDOWS:
+        return windows
+    hulls = {pointer: [(ranges[0][0], ranges[-1][1])] for pointer, ranges in windows.items()}
+    return hulls if len(hulls) <= MAX_WINDOWS else {}
 
 
 def _by_pointer(spans: Iterable[Span], parts: Sequence[TextPart]) -> dict[str, list[tuple[int, int]]]:

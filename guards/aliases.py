@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +18,7 @@ Kind = Literal["alias", "related"]
 GLUED = 6
 """From so many letters on, words of a name are also found written together, and at the edge of a digit."""
 TYPO = 8
-"""From so many letters on, one of the words of a name may hold one typo."""
+"""From so many letters on, one of the words of a name may hold one typo, and a name may be written in pieces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +54,26 @@ def variants(words: Sequence[str]) -> set[str]:
     found: set[str] = set()
     for order in orders:
         found.add(" ".join(order))
-        initials = _join_initials(order)
+        initials = join_initials(order)
         found.add(" ".join(initials))
         for split in _split_initials(initials):
             found.add(" ".join(split))
     glued = "".join(words)
     if len(glued) >= GLUED:
         found.add(glued)
-    plural = set()
-    for spelling in found:
-        if len(spelling) >= 4 and spelling[-1].isalpha() and spelling[-1].isascii():
-            plural.add(spelling + ("es" if spelling[-1] in "sxz" else "s"))
-    found |= plural
+    found |= pluralised(found)
     # A name alone behind a letter code in a plain sentence; a whole sentence behind one is a view of its own.
     coded = {v for v in found if len(v) >= TYPO and v.isascii()}
     return found | {codecs.encode(v, "rot13") for v in coded} | {v[::-1] for v in coded}
 
 
-def _join_initials(words: Sequence[str]) -> list[str]:
+def pluralised(spellings: Iterable[str]) -> set[str]:
+    """Plurals, and possessives without the apostrophe, of spellings of four letters or more."""
+    long = (s for s in spellings if len(s) >= 4 and s[-1].isalpha() and s[-1].isascii())
+    return {s + ("es" if s[-1] in "sxz" else "s") for s in long}
+
+
+def join_initials(words: Sequence[str]) -> list[str]:
     """`j k rowling` -> `jk rowling`."""
     joined: list[str] = []
     single = False
@@ -120,6 +122,8 @@ class AliasIndex:
         if self._empty:
             return []
         found = list(self._exact(view.text, view.kinds, loose))
+        if not loose:
+            found += self._split(view)
         fixes = self._typos.fixes(words)
         if fixes:
             for choice in range(max(map(len, fixes.values()))):
@@ -135,6 +139,18 @@ class AliasIndex:
             ):
                 for name in names:
                     yield Match(name, start, end)
+
+    def _split(self, view: AliasView) -> Iterator[Match]:
+        """Long names that are written in pieces, from the beginning of a word to the end of one: `dumble dore`."""
+        at = np.flatnonzero(view.codes != ord(" "))
+        if len(at) < TYPO or len(at) == len(view.codes):
+            return
+        first, last = np.diff(at, prepend=-2) > 1, np.diff(at, append=at[-1] + 2) > 1
+        for end, (length, names) in self._automaton.iter(view.text.replace(" ", "")):
+            start = end - length + 1
+            if length >= TYPO and first[start] and last[end] and at[end] - at[start] >= length:
+                for name in names:
+                    yield Match(name, int(at[start]), int(at[end]) + 1)
 
     def _misspelled(self, words: Sequence[str], right: Sequence[str]) -> Iterator[Match]:
         """Match a view with its misspelled words set right; exactly one of them must be in a match."""

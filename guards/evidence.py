@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,8 +10,20 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from guards.aliases import AliasIndex, Kind, Name
 from guards.encoder import Floats
+from guards.normalize import Bools
 from guards.part import FittedPart
 from guards.reading import Reading
+from guards.verdict import Span
+
+Spans = Callable[[int, int, int], Iterable[Span]]
+"""Number of a text, start, end -> the characters of the request behind it."""
+SHORT, LONG = 6, 512
+"""In tokens: a text from SHORT to LONG counts as one calibration text, others in proportion."""
+
+
+def text_size(tokens: int) -> float:
+    """How many calibration texts a text of so many tokens counts for."""
+    return min(1.0, tokens / SHORT) if tokens <= LONG else tokens / LONG
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +46,14 @@ class Evidence:
         found: policy -> names found.
         hits: policy -> windows `(score, start, end)` that may become a verdict.
         truncated: the text was too long to be read in full.
+        size: how many calibration texts this one counts for, see `guards.calibrate`.
     """
 
     best: Floats
     found: dict[int, list[Found]] = field(default_factory=dict)
     hits: dict[int, list[tuple[float, int, int]]] = field(default_factory=dict)
     truncated: bool = False
+    size: float = 0.0
 
 
 class Models:
@@ -62,19 +76,21 @@ class Models:
         with self._blas.limit(limits=1):
             return np.asarray(vectors @ self.weights[:, policies] + self.bias[policies], np.float32)
 
-    def weigh(self, reading: Reading, floors: Floats | None = None) -> Evidence:
-        """Weigh one reading. Windows with a score of at least `floors` (per policy) are kept in `hits`."""
-        found = self.names(reading)
-        scores = self.scores(reading.vectors)
+    def weigh(self, reading: Reading, floors: Floats, rows: Bools | None = None) -> Evidence:
+        """Weigh one reading, or those of its windows that `rows` says.
+
+        Windows with a score of at least `floors` (per policy) are kept in `hits`.
+        """
+        chosen = np.arange(len(reading.vectors)) if rows is None else np.flatnonzero(rows)
+        scores = self.scores(reading.vectors[chosen])
         best = scores.max(0, initial=-np.inf)
         hits: dict[int, list[tuple[float, int, int]]] = {}
-        if floors is not None:
-            for policy in np.flatnonzero(best >= floors):
-                rows = np.flatnonzero(scores[:, policy] >= floors[policy])
-                hits[int(policy)] = [
-                    (float(scores[r, policy]), int(reading.starts[r]), int(reading.ends[r])) for r in rows
-                ]
-        return Evidence(best, found, hits, reading.truncated)
+        for policy in np.flatnonzero(best >= floors):
+            high = np.flatnonzero(scores[:, policy] >= floors[policy])
+            at = chosen[high]
+            values, starts, ends = scores[high, policy].tolist(), reading.starts[at].tolist(), reading.ends[at].tolist()
+            hits[int(policy)] = list(zip(values, starts, ends, strict=True))
+        return Evidence(best, self.names(reading), hits, reading.truncated, text_size(reading.tokens))
 
     def names(self, reading: Reading) -> dict[int, list[Found]]:
         """Names of all policies in a reading."""
@@ -90,31 +106,45 @@ class Models:
             for policy, names in found.items()
         }
 
-    def deciding(self, policy: int, found: Iterable[tuple[int, Found]]) -> set[tuple[int, Found]]:
+    def deciding(
+        self, policy: int, found: Iterable[tuple[int, Found]], spans: Spans | None = None
+    ) -> set[tuple[int, Found]]:
         """Names that are a verdict by themselves, among `(part, name)` of one request.
 
         entity: every alias; every two different related names at different places, unless the policy's harmless texts
-        hold them together. facts: none, names are evidence only.
+        hold them together. facts: none, names are evidence only. `spans` says which characters of a request a name
+        stands for, where one text may be read twice.
         """
+        spans = spans or _own
         if self.facts[policy]:
             return set()
         names = list(found)
         decisive = {item for item in names if item[1].kind == "alias"}
         if decisive:
             return decisive
-        firsts: dict[int, list[tuple[int, Found]]] = {}
-        for item in names:
-            firsts.setdefault(item[1].number, []).append(item)
-        numbers = sorted(firsts)
+        places: dict[int, list[int]] = {}
+        for at, (_, name) in enumerate(names):
+            places.setdefault(name.number, []).append(at)
+        spelled = [list(spans(number, name.start, name.end)) for number, name in names]
+        sure = [False] * len(names)
+        numbers = sorted(places)
         harmless = self.together[policy]
         for i, one in enumerate(numbers):
             for other in numbers[i + 1 :]:
                 if (one, other) not in harmless:
-                    for a in firsts[one][:8]:
-                        for b in firsts[other][:8]:
-                            if a[0] != b[0] or a[1].end <= b[1].start or b[1].end <= a[1].start:
-                                decisive |= {a, b}
-        return decisive
+                    for a in places[one][:8]:
+                        for b in places[other][:8]:
+                            if not (sure[a] and sure[b]) and not _overlap(spelled[a], spelled[b]):
+                                sure[a] = sure[b] = True
+        return {item for item, yes in zip(names, sure, strict=True) if yes}
+
+
+def _own(number: int, start: int, end: int) -> list[Span]:
+    return [Span(number, start, end)]
+
+
+def _overlap(one: Sequence[Span], other: Sequence[Span]) -> bool:
+    return any(a.part == b.part and a.start < b.end and b.start < a.end for a in one for b in other)
 
 
 def _sentence(reading: Reading, start: int, end: int) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import beta
 
 from guards.aliases import AliasIndex
 from guards.benign import benign
@@ -17,7 +18,7 @@ from guards.encoder import Floats, load_encoder
 from guards.evidence import Models, indexed
 from guards.examples import Sample, neighbours, positives, questions
 from guards.intake import check_aliases
-from guards.normalize import Normalizer
+from guards.normalize import Bools, Normalizer
 from guards.part import FittedName, FittedPart
 from guards.reading import Reader, Reading
 from guards.spec import GuardSpec
@@ -25,8 +26,8 @@ from guards.spec import GuardSpec
 ENCODER = "wordllama"
 STRONGEST = {"entity": 1.5, "facts": 4.0}
 """Largest boost by name evidence, in standard deviations of benign scores."""
-NEIGHBOUR_RATE = 0.02
-"""Share of held-out hard neighbours that the policy's own threshold lets through as false positives."""
+NEIGHBOUR_RATE, CONFIDENCE = 0.03, 0.9
+"""The policy's own threshold: with this confidence no larger share of neighbours like the held-out ones is flagged."""
 BENIGN_RATE = 0.005
 """Share of benign texts above the threshold at which recall is reported."""
 
@@ -84,7 +85,7 @@ def fit(spec: GuardSpec, base: Path, *, key: bytes, progress: Callable[[str, flo
     )
     progress("measuring", 0.6)
     held = data.held_out()
-    threshold = _upper(held[1][~data.near.decided], NEIGHBOUR_RATE)
+    threshold = _bounded(held[1][~data.near.decided])
     progress("fitting", 0.9)
     model = data.fit(data.everything())
     figures = {**_figures(data, samples, held, threshold), "alias_rate_benign": alias_rate}
@@ -95,9 +96,14 @@ def fit(spec: GuardSpec, base: Path, *, key: bytes, progress: Callable[[str, flo
 def _figures(
     data: Dataset, samples: Sequence[Sample], held: tuple[Floats, Floats, Floats], threshold: float
 ) -> dict[str, Any]:
-    """What the guard does on texts it was not fitted on, for one policy alone."""
+    """What the guard does on texts it was not fitted on, for one policy alone.
+
+    `threshold` and `cut` are quantiles of harmless scores, so the false positives are counted with thresholds of one
+    half of these texts on the other half.
+    """
     cut = max(threshold, _upper(held[2], BENIGN_RATE))
     positive, near, benign_ = held
+    by_chance = _crossed(data, held)
     flagged = data.positive.decided | (positive >= cut)
     asked = np.array([s.weight == 1.0 and s.named for s in samples])
     nameless = np.array([not s.named for s in samples]) & ~data.positive.decided
@@ -108,13 +114,26 @@ def _figures(
         "nameless": int(nameless.sum()),
         "recall_nameless": _mean(flagged[nameless]),
         "neighbours": len(near),
-        "false_positives_neighbours": _mean(data.near.decided | (near >= cut)),
+        "false_positives_neighbours": _mean(data.near.decided | by_chance[0]),
         "false_positives_neighbours_by_name": _mean(data.near.decided),
         "benign": len(benign_),
-        "false_positives_benign": _mean(data.benign.decided | (benign_ >= cut)),
+        "false_positives_benign": _mean(data.benign.decided | by_chance[1]),
         "threshold": threshold,
         "cut": cut,
     }
+
+
+def _crossed(data: Dataset, held: tuple[Floats, Floats, Floats]) -> tuple[Bools, Bools]:
+    """Neighbours and benign texts flagged by thresholds that were set without them."""
+    near, benign_ = held[1:]
+    flagged = np.zeros(len(near), bool), np.zeros(len(benign_), bool)
+    for half in range(2):
+        set_on = np.arange(len(near)) % 2 == half, np.arange(len(benign_)) % 2 == half
+        threshold = _bounded(near[set_on[0] & ~data.near.decided])
+        cut = max(threshold, _upper(benign_[set_on[1]], BENIGN_RATE))
+        for out, scores, used in zip(flagged, (near, benign_), set_on, strict=True):
+            out[~used] = scores[~used] >= cut
+    return flagged
 
 
 def _mean(values: np.ndarray[Any, np.dtype[np.bool_]]) -> float | None:
@@ -184,3 +203,18 @@ def _upper(scores: Floats, rate: float) -> float:
     if not len(finite):
         return NO_THRESHOLD
     return float(np.quantile(finite, 1 - rate, method="higher")) + 1e-4
+
+
+def _bounded(scores: Floats) -> float:
+    """Least threshold for which the upper Clopper-Pearson bound of the share above it is at most NEIGHBOUR_RATE.
+
+    A quantile of some hundred scores would be right on average only: half of all policies would miss their target. Too
+    few scores for any bound: none of them may reach the threshold.
+    """
+    ordered = np.sort(scores[np.isfinite(scores)])[::-1]
+    if not len(ordered):
+        return NO_THRESHOLD
+    above = 0
+    while above < len(ordered) - 1 and beta.ppf(CONFIDENCE, above + 2, len(ordered) - above - 1) <= NEIGHBOUR_RATE:
+        above += 1
+    return float(ordered[above]) + 1e-4

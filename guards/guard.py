@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-import threading
-from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 
 from guards.aliases import AliasIndex
-from guards.calibrate import Calibration, Corpus
+from guards.calibrate import SIZES, Calibration, Corpus
 from guards.encoder import Encoder, load_encoder
-from guards.evidence import Evidence, Found, Models, indexed
+from guards.evidence import Evidence, Found, Models, indexed, text_size
+from guards.memory import Memory
 from guards.part import FittedPart, PartError
 from guards.reading import Reader
 from guards.request import Request, merged
-from guards.turns import joints
+from guards.turns import Joint, joints, unread
 from guards.verdict import Span, TextPart, Verdict
 
 CENTRE = 4.0
 """A verdict's score is 1/2 so many standard deviations above the worst window of the mean benign text."""
-REMEMBERED = 4096
-"""Texts whose evidence is kept, so that a conversation is charged for its new text only."""
 NAMES_ONLY = frozenset({"tool_definition"})
-"""Roles whose texts the linear models do not read."""
+"""Roles whose texts the linear models of policies with granularity entity do not read: keys and fragments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +57,18 @@ class Guard:
         ordinary = encoder.vocabulary
         index = AliasIndex(indexed(ordered), shared.reader.normalizer, ordinary)
         self._models = Models(ordered, index, encoder.dim)
-        self.calibration = Calibration(shared.corpus.maxima(self._models), alpha)
-        cutoff = np.nextafter(np.float32(self.calibration.cutoff), np.float32(np.inf))
-        self._limits = np.maximum(cutoff, np.array([p.threshold for p in ordered], np.float32))
-        self._floors = self._limits - self._models.boost
+        self._calibrations = [Calibration(maxima, alpha) for maxima in shared.corpus.maxima(self._models)]
+        self.calibration = self._calibrations[0]
+        """Of a request of one text."""
+        if ordered and not np.isfinite(self.calibration.cutoff):
+            raise PartError(self._too_ordinary(alpha))
+        cutoffs = np.maximum.accumulate(np.array([c.cutoff for c in self._calibrations], np.float32))
+        cutoffs = np.nextafter(cutoffs, np.float32(np.inf))
+        self._limits = np.maximum(cutoffs[:, None], np.array([p.threshold for p in ordered], np.float32))
+        self._floors = self._limits[0] - self._models.boost
+        self._facts = np.array(self._models.facts, bool)
         self._position = {policy: i for i, policy in enumerate(self.policies)}
-        self._key = secrets.token_bytes(32)
-        self._seen: OrderedDict[bytes, Evidence] = OrderedDict()
-        self._lock = threading.Lock()
+        self._memory = Memory()
 
     @classmethod
     def from_parts(cls, parts: Mapping[str, bytes], *, alpha: float, shared: Shared | None = None) -> Guard:
@@ -80,7 +80,7 @@ class Guard:
             shared: what an earlier guard had (`guard.shared`); saves reading the calibration texts again.
 
         Raises:
-            PartError: a part that cannot be used.
+            PartError: a part that cannot be used, or names that are too ordinary for alpha.
             ValueError: alpha that cannot be reached with the calibration texts.
         """
         fitted = {policy: FittedPart.from_bytes(data) for policy, data in parts.items()}
@@ -92,39 +92,71 @@ class Guard:
         Raises `KeyError` for a policy that this guard does not have.
         """
         chosen = range(len(self.policies)) if policies is None else sorted(self._position[p] for p in set(policies))
-        request = Request(len(self.policies))
+        request = self._collect(parts)
+        verdicts = self._verdicts(request, chosen)
+        blanked: dict[tuple[Span, ...], Request] = {}
+        for at, (policy, verdict) in enumerate(zip(chosen, verdicts, strict=True)):
+            if verdict.flagged and verdict.entities:
+                names = verdict.entities
+                if names not in blanked:
+                    blanked[names] = self._collect(_without(parts, names))
+                limit = self._limits[self._level(request), policy]
+                verdicts[at] = replace(verdict, described=merged(blanked[names].above(policy, limit)))
+        return verdicts
+
+    def _collect(self, parts: Sequence[TextPart]) -> Request:
+        request = Request(len(self.policies), self._facts)
+        together = unread(parts)
+        texts: set[str] = set()
         for number, part in enumerate(parts):
-            request.add(number, self._evidence(part.text), classify=part.role not in NAMES_ONLY)
-        for joint in joints(parts):
-            request.add_joint(joint, self._evidence(joint.text))
-        return self._verdicts(request, chosen)
+            classify = part.role not in NAMES_ONLY
+            if number not in together:
+                evidence = self._evidence(part.text)
+                request.add(number, evidence, classify=classify)
+                if part.text not in texts and (classify or self._facts.any()):
+                    request.size += evidence.size
+            elif part.text not in texts:
+                request.size += text_size(1)
+            texts.add(part.text)
+        for joint in joints(parts, together):
+            request.add_joint(joint, self._joint_evidence(joint))
+        return request
 
     def _evidence(self, text: str) -> Evidence:
-        key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).digest()
-        with self._lock:
-            known = self._seen.get(key)
-            if known is not None:
-                self._seen.move_to_end(key)
-                return known
-        evidence = self._models.weigh(self.shared.reader.read(text), self._floors)
-        with self._lock:
-            self._seen[key] = evidence
-            if len(self._seen) > REMEMBERED:
-                self._seen.popitem(last=False)
-        return evidence
+        digest = self._memory.digest(text)
+        known = self._memory.get(digest)
+        if known is None:
+            known = self._models.weigh(self.shared.reader.read(text), self._floors)
+            self._memory.keep(digest, known)
+        return known
+
+    def _joint_evidence(self, joint: Joint) -> Evidence:
+        digest = self._memory.digest(joint.text, f"{[p[0] for p in joint.pieces]} {joint.alone} {joint.glued}")
+        known = self._memory.get(digest)
+        if known is None:
+            reading = self.shared.reader.read(joint.text)
+            new = joint.new(reading.starts, reading.ends)
+            known = self._models.weigh(reading, self._floors, np.zeros_like(new) if joint.glued else new)
+            self._memory.keep(digest, known)
+        return known
+
+    def _level(self, request: Request) -> int:
+        """Which of `SIZES` a request is compared with."""
+        return min(int(np.searchsorted(SIZES, request.size)), len(SIZES) - 1)
 
     def _verdicts(self, request: Request, chosen: Iterable[int]) -> list[Verdict]:
+        level = self._level(request)
         scores = request.best.copy()
         decisive: dict[int, set[tuple[int, Found]]] = {}
         for policy, names in request.names.items():
             scores[policy] += self._models.boost[policy]
-            decisive[policy] = self._models.deciding(policy, names)
+            decisive[policy] = self._models.deciding(policy, names, request.spans)
             if decisive[policy]:
                 scores[policy] = np.inf
-        p_values = self.calibration.p_values(scores).tolist()
+        p_values = self._calibrations[level].p_values(scores).tolist()
         shown = np.minimum(1 / (1 + np.exp(CENTRE - np.clip(scores.astype(np.float64), -50, 50))), 1 - 1e-6)
         shown = np.where(scores == np.inf, 1.0, np.where(scores == -np.inf, 0.0, shown)).tolist()
-        flagged = (scores >= self._limits).tolist()
+        flagged = (scores >= self._limits[level]).tolist()
         return [
             self._verdict(i, request, decisive.get(i, set()), shown[i], p_values[i])
             if flagged[i] or i in decisive
@@ -132,16 +164,26 @@ class Guard:
             for i in chosen
         ]
 
+    def _too_ordinary(self, alpha: float) -> str:
+        counts = self.shared.corpus.deciding(self._models)
+        shown = ", ".join(f"{self.policies[p]} ({n})" for p, n in sorted(counts.items(), key=lambda item: -item[1]))
+        return (
+            f"names alone decide more harmless texts than alpha {alpha:g} allows, which would switch off the "
+            f"classifiers of all policies. Policies and the number of such texts among "
+            f"{len(self.shared.corpus.texts)}: {shown}. Make aliases that are ordinary words related names, drop "
+            "related names that are ordinary words, and compile these policies again; or raise alpha"
+        )
+
     def _verdict(
         self, policy: int, request: Request, decisive: set[tuple[int, Found]], score: float, p_value: float
     ) -> Verdict:
         """A verdict on a request that holds names of the policy or is flagged."""
         names = request.names.get(policy, [])
-        limit = self._floors[policy] if names else self._limits[policy]
-        windows = [span for value, spans in request.hits.get(policy, ()) if value >= limit for span in spans]
-        sentences = [span for number, name in decisive for span in request.spans(number, *name.sentence)]
+        limit = self._limits[self._level(request), policy]
+        windows = request.above(policy, limit - self._models.boost[policy] if names else limit)
+        sentences = merged(span for number, name in decisive for span in request.spans(number, *name.sentence))
         # The harmless half of a composite question survives: what the names decide ends with their sentences.
-        windows = sentences + [w for w in windows if not any(_overlap(w, s) for s in sentences)]
+        windows = [*sentences] + [w for w in windows if not any(_overlap(w, s) for s in sentences)]
         flagged = bool(decisive) or bool(windows)
         return Verdict(
             policy=self.policies[policy],
@@ -153,6 +195,19 @@ class Guard:
             windows=merged(windows),
             truncated=request.truncated,
         )
+
+
+def _without(parts: Sequence[TextPart], names: Iterable[Span]) -> list[TextPart]:
+    """The parts with white space in the place of names."""
+    kept = list(parts)
+    for number, spans in groupby(sorted(names), key=lambda span: span.part):
+        text, at = parts[number].text, 0
+        pieces: list[str] = []
+        for span in spans:
+            pieces += (text[at : span.start], " " * (span.end - span.start))
+            at = span.end
+        kept[number] = replace(parts[number], text="".join((*pieces, text[at:])))
+    return kept
 
 
 def _overlap(one: Span, other: Span) -> bool:

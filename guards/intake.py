@@ -12,6 +12,8 @@ from guards.reading import Reading
 
 MOST = 0.002
 """Largest share of benign texts in which one alias may occur."""
+MOST_TOGETHER = 2 * MOST
+"""Largest share of benign texts in which any alias of a policy may occur."""
 
 
 class IntakeError(ValueError):
@@ -21,7 +23,7 @@ class IntakeError(ValueError):
 def check_aliases(
     names: Sequence[FittedName], readings: Sequence[Reading], normalizer: Normalizer, *, verbose: bool = False
 ) -> float:
-    """Refuse aliases that are ordinary words; return the share of benign texts in which any alias occurs.
+    """Refuse aliases that are ordinary words, one by one or together; return the share of benign texts with any alias.
 
     An alias is named by its place in the list of names, because refusals are logged; `verbose` adds its text. Raises
     `IntakeError`.
@@ -41,5 +43,10 @@ def check_aliases(
         raise IntakeError(
             f"aliases that are ordinary words, by their place in the list of all names: {shown}; each occurs in more "
             f"than {MOST:.1%} of harmless texts. Make them related names, or use longer ones."
+        )
+    if hit > MOST_TOGETHER * len(readings):
+        raise IntakeError(
+            f"the aliases together occur in {hit / len(readings):.1%} of harmless texts, more than "
+            f"{MOST_TOGETHER:.1%}. Make those that are ordinary words related names, or use longer ones."
         )
     return hit / max(len(readings), 1)

@@ -39,6 +39,7 @@ class Reading:
         starts, ends: characters of each window.
         sentences: sorted ends of the sentences of the text; the last one is its length.
         truncated: the text was too long, or too deeply coded, to be read in full.
+        tokens: length of the text and of what is coded in it.
     """
 
     views: tuple[NameView, ...]
@@ -47,6 +48,7 @@ class Reading:
     ends: Ints
     sentences: Ints
     truncated: bool
+    tokens: int
 
 
 class _TooManyViewsError(Exception):
@@ -64,7 +66,7 @@ class Reader:
         """Read a text; any string is accepted."""
         kept = text[:LONGEST]
         views: list[NameView] = []
-        ranges: list[tuple[Floats, Ints, Ints]] = []
+        ranges: list[tuple[Floats, Ints, Ints, int]] = []
         try:
             sentences = self._read(kept, None, DEPTH, views, ranges)
             complete = len(kept) == len(text)
@@ -72,11 +74,12 @@ class Reader:
             sentences, complete = np.array([len(text)], np.int64), False
         return Reading(
             tuple(views),
-            np.concatenate([v for v, _, _ in ranges]) if ranges else np.zeros((0, self.encoder.dim), np.float32),
-            np.concatenate([s for _, s, _ in ranges]) if ranges else np.zeros(0, np.int64),
-            np.concatenate([e for _, _, e in ranges]) if ranges else np.zeros(0, np.int64),
+            np.concatenate([v for v, _, _, _ in ranges]) if ranges else np.zeros((0, self.encoder.dim), np.float32),
+            np.concatenate([s for _, s, _, _ in ranges]) if ranges else np.zeros(0, np.int64),
+            np.concatenate([e for _, _, e, _ in ranges]) if ranges else np.zeros(0, np.int64),
             sentences,
             not complete,
+            sum(tokens for _, _, _, tokens in ranges),
         )
 
     def _read(
@@ -85,7 +88,7 @@ class Reader:
         source: Decoded | None,
         depth: int,
         views: list[NameView],
-        ranges: list[tuple[Floats, Ints, Ints]],
+        ranges: list[tuple[Floats, Ints, Ints, int]],
     ) -> Ints:
         """Add the views and windows of a text, or of a decoded one; return the ends of its sentences."""
         folded = self.normalizer.fold(text)
@@ -100,7 +103,7 @@ class Reader:
         sentences = np.append(folded.original(last[done][:-1]), len(text)) if source is None else starts
         if source is not None:
             starts, ends = _through(source, starts, ends)
-        ranges.append((encoded.vectors(low, high), starts, ends))
+        ranges.append((encoded.vectors(low, high), starts, ends, int(encoded.tokens.sum())))
         if depth:
             for inner in decoded(text, folded, words, first, last):
                 if len(views) >= MOST_VIEWS:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from guards.evidence import Evidence, Found
+from guards.normalize import Bools
 from guards.turns import Joint
 from guards.verdict import Span
 
@@ -14,28 +15,37 @@ from guards.verdict import Span
 class Request:
     """Collects evidence; positions become spans of the request's parts."""
 
-    def __init__(self, policies: int) -> None:
+    def __init__(self, policies: int, read_all: Bools) -> None:
+        """`read_all` says for which policies the linear models read every text."""
         self.best = np.full(policies, -np.inf, np.float32)
         self.names: dict[int, list[tuple[int, Found]]] = {}
         self.hits: dict[int, list[tuple[float, tuple[Span, ...]]]] = {}
         self.truncated = False
+        self.size = 0.0
+        self._read_all = read_all
         self._joints: list[Joint] = []
 
     def add(self, number: int, evidence: Evidence, *, classify: bool) -> None:
-        """Add part `number`; without `classify` its names only."""
+        """Add part `number`; without `classify` its names only, save for policies that read all."""
         self.truncated |= evidence.truncated
         for policy, found in evidence.found.items():
             self.names.setdefault(policy, []).extend((number, item) for item in found)
         if classify:
             np.maximum(self.best, evidence.best, out=self.best)
-            for policy, hits in evidence.hits.items():
+        else:
+            np.maximum(self.best, evidence.best, out=self.best, where=self._read_all)
+        for policy, hits in evidence.hits.items():
+            if classify or self._read_all[policy]:
                 self.hits.setdefault(policy, []).extend((score, (Span(number, a, b),)) for score, a, b in hits)
 
     def add_joint(self, joint: Joint, evidence: Evidence) -> None:
-        """Add a text over several turns. Names inside one turn are known already; those across turns are new."""
+        """Add a joint, weighed without what is known of its parts already; the same holds for names."""
         self._joints.append(joint)
+        self.truncated |= evidence.truncated
         for policy, found in evidence.found.items():
-            across = [(-len(self._joints), item) for item in found if len(joint.spans(item.start, item.end)) > 1]
+            starts, ends = np.array([f.start for f in found]), np.array([f.end for f in found])
+            new = joint.new(starts, ends).tolist()
+            across = [(-len(self._joints), item) for item, fresh in zip(found, new, strict=True) if fresh]
             if across:
                 self.names.setdefault(policy, []).extend(across)
         np.maximum(self.best, evidence.best, out=self.best)
@@ -45,6 +55,10 @@ class Request:
     def spans(self, number: int, start: int, end: int) -> Iterable[Span]:
         """Spans of the characters `[start, end)` of a part, or of a joint (negative number)."""
         return [Span(number, start, end)] if number >= 0 else self._joints[-number - 1].spans(start, end)
+
+    def above(self, policy: int, limit: float) -> list[Span]:
+        """Windows whose score is at least `limit`."""
+        return [span for value, spans in self.hits.get(policy, ()) if value >= limit for span in spans]
 
 
 def merged(spans: Iterable[Span]) -> tuple[Span, ...]:

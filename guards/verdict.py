@@ -43,6 +43,8 @@ class Verdict:
         windows: spans of the windows that were flagged; merged and sorted; never empty when flagged.
         truncated: some text was too long to be read in full.
         ran: False means "not run", which is never "passed".
+        described: spans of the windows that are flagged even without the matched names; merged and sorted. To corrupt
+            the names alone would leave a question in them that can be answered.
     """
 
     policy: str
@@ -54,3 +56,4 @@ class Verdict:
     windows: tuple[Span, ...] = ()
     truncated: bool = False
     ran: bool = True
+    described: tuple[Span, ...] = ()

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from guards.normalize import WORD, Folded, Ints, text_of
+from guards.normalize import WORD, Folded, Ints, codes_of, text_of
 
 DEPTH = 2
 """How many codes inside each other are undone."""
@@ -28,6 +28,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){8,}")
 _HEX_SPACED = re.compile(r"(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[ ,:-]{0,2}){5,}(?:0x|\\x)?[0-9A-Fa-f]{2}")
 _PAIRS = frozenset(f"{mark}{n:02x}{end}" for n in range(256) for mark in ("", "0x") for end in ("", ",", ":"))
+_SPACE_ESCAPE = re.compile(r"\\+[abefnrtv0]")
 _ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})")
 _STOPWORDS = frozenset(
     [
@@ -56,6 +57,7 @@ _REVERSED = frozenset(w[::-1] for w in _STOPWORDS if w[::-1] not in _STOPWORDS)
 _ROTATED_ONLY = frozenset(w for w in _ROTATED if len(w) > 2)
 _REVERSED_ONLY = frozenset(w for w in _REVERSED if len(w) > 2) - {"dna", "saw", "era"}
 _AROUND = 4
+_BARRIER = 0xA66E  # a letter that no name holds
 _LETTER = np.array([chr(c).isalpha() for c in range(128)])
 _LEET_TABLE = np.zeros(128, np.uint32)
 _LEET_TABLE[[ord(c) for c in "013457@$!|"]] = [ord(c) if c > "1" else 1 for c in "o1eastasi1"]
@@ -84,8 +86,12 @@ def decoded(text: str, folded: Folded, words: list[str], starts: Ints, ends: Int
             at = [m.start() for m in pattern.finditer(text)]
             marked = np.unique(np.searchsorted(folded.original(starts), at, "right") - 1)
             marked = marked[marked >= 0]
+            # a name may be coded in one of its words only
+            marked = np.unique(np.clip(marked[:, None] + np.arange(-_AROUND, _AROUND + 1), 0, len(starts) - 1))
             begin, end = folded.original(starts[marked]).tolist(), (folded.original(ends[marked] - 1) + 1).tolist()
-            yield from _joined(((text[a:b], a, b) for a, b in zip(begin, end, strict=True)), decode)
+            yield from _joined(((text[a:b], a, b) for a, b in zip(begin, end, strict=True)), decode, context=True)
+    if "\\" in text:
+        yield from _unescaped(text, folded, starts, ends)
     known = set(words)
     if "\\x" in text or len(known & _PAIRS) >= 4:
         yield from _joined(((m[0], m.start(), m.end()) for m in _HEX_SPACED.finditer(text)), _from_hex)
@@ -104,21 +110,57 @@ def _matches(pattern: re.Pattern[str], text: str, begin: list[int], end: list[in
             yield match[0], match.start(), match.end()
 
 
-def _joined(runs: Iterable[tuple[str, int, int]], decode: Callable[[str], str | None]) -> Iterator[Decoded]:
-    """Decode runs `(text, start, end)`; neighbours are joined, so that a code broken over lines is one text."""
+def _joined(
+    runs: Iterable[tuple[str, int, int]], decode: Callable[[str], str | None], *, context: bool = False
+) -> Iterator[Decoded]:
+    """Decode runs `(text, start, end)`; neighbours are joined, so that a code broken over lines is one text.
+
+    With `context` runs without a code are kept between the others.
+    """
     texts: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
+    coded = [False]
     for run, start, end in runs:
         plain = decode(run)
-        if plain and plain != run:
-            glue = "" if ends and start - ends[-1] <= 2 else " "
+        if plain and (context or plain != run):
+            glue = "" if coded[-1] and plain != run and start - ends[-1] <= 2 else " "
             texts.append(glue + plain)
             starts.append(start)
             ends.append(end)
-    if texts:
+            coded.append(plain != run)
+    if any(coded):
         sizes = [len(t) for t in texts]
         yield Decoded("".join(texts), np.repeat(starts, sizes), np.repeat(ends, sizes), nested=True)
+
+
+def _unescaped(text: str, folded: Folded, starts: Ints, ends: Ints) -> Iterator[Decoded]:
+    """Words near literal escapes of white space, with white space in their place; a barrier where words are left out.
+
+    In a name only the words next to an escape hold it, so their neighbours belong to the view.
+    """
+    found = [(m.start(), m.end()) for m in _SPACE_ESCAPE.finditer(text)]
+    if not found:
+        return
+    place = folded.original(starts)
+    near = np.zeros(len(starts) + 1, np.int64)
+    at = np.maximum(np.searchsorted(place, [a for a, _ in found], "right") - 1, 0)
+    np.add.at(near, np.maximum(at - _AROUND, 0), 1)
+    np.add.at(near, np.minimum(at + _AROUND + 1, len(starts)), -1)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], (np.cumsum(near)[:-1] > 0).view(np.int8), [0]])))
+    keep = np.zeros(len(text), bool)
+    codes = codes_of(text).copy()
+    for first, last in zip(edges[::2], edges[1::2], strict=True):
+        begin, end = int(place[first]), int(folded.original(ends[last - 1 : last] - 1)[0]) + 1
+        keep[begin:end] = True
+        if end < len(text):
+            keep[end] = True
+            codes[end] = _BARRIER
+    for begin, end in found:
+        codes[begin] = ord(" ")
+        keep[begin + 1 : end] = False
+    kept = np.flatnonzero(keep)
+    yield Decoded(text_of(codes[kept]), kept, kept + 1, nested=True)
 
 
 def _readable(data: bytes) -> str | None:

@@ -16,6 +16,9 @@ LETHE_ROUTES = {
 }
 """Flagged requests go to routes that a bare engine does not have: a missing plug-in is a 404, never an answer."""
 
+MAX_WINDOWS = 4096
+"""Windows of one flagged request, over all strings."""
+
 Windows = Mapping[str, Sequence[tuple[int, int]]]
 """JSON pointer of a string in the body -> sorted, disjoint character ranges `[start, end)` in it."""
 

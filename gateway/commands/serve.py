@@ -44,5 +44,6 @@ def serve(config: Config = None) -> None:
         http="httptools",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nobody reads the client's address
         log_config=None,
     )

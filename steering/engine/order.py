@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from steering.plan import MAX_WINDOWS
 from steering.spec import Mask
 
-MAX_WINDOWS = 4096
 REFUSED_FIELDS = (
     "add_special_tokens",
     "echo",

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.conversation import Conversation, collect, joined_strings
+from gateway.conversation import PROSE, Conversation, collect, joined_strings, prose
 from gateway.sanitize import sanitize
 
 ROUTE = "/v1/chat/completions"
@@ -64,6 +64,7 @@ def test_pointers_roles_and_what_can_be_masked() -> None:
             "type\njson_schema\njson_schema\nname\ns\nschema\nenum\nRon",
             False,
         ),
+        ("/response_format/json_schema/schema/enum/0", "tool_description", "Ron", False),
     ]
     assert conversation.unscannable == ["/messages/1/content/1"]
     assert conversation.first_user_text == "one"
@@ -148,6 +149,49 @@ schema = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(text, inner),
     max_leaves=15,
 )
+
+
+def test_prose_of_schemata_is_read_by_itself() -> None:
+    tool = {
+        "type": "function",
+        "function": {
+            "name": "look/up",
+            "description": "Finds it.",
+            "parameters": {
+                "properties": {"a/b": {"enum": ["one", {"x": "two"}], "type": "string", "default": "three"}}
+            },
+        },
+    }
+    body = {"tools": [tool], "structured_outputs": {"regex": "The .* is", "choice": ["yes", "no"]}}
+    found = [(p.path, p.text) for p in seen(body).parts if p.role == "tool_description"]
+    assert found == [
+        ("/tools/0/function/description", "Finds it."),
+        ("/tools/0/function/parameters/properties/a~1b/enum/0", "one"),
+        ("/tools/0/function/parameters/properties/a~1b/enum/1/x", "two"),
+        ("/tools/0/function/parameters/properties/a~1b/default", "three"),
+        ("/structured_outputs/regex", "The .* is"),
+        ("/structured_outputs/choice/0", "yes"),
+        ("/structured_outputs/choice/1", "no"),
+    ]
+
+
+def test_a_deep_schema_is_read() -> None:
+    nested: Any = "deep"
+    for _ in range(5000):
+        nested = {"description": [nested]}
+    assert [text for _, text in prose("", nested)] == ["deep"]
+
+
+@given(st.dictionaries(st.sampled_from(sorted(PROSE)), schema))
+def test_no_string_of_prose_is_missed(value: dict[str, Any]) -> None:
+    assert [text for _, text in prose("", value)] == list(_strings(value))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    for item in value if isinstance(value, list) else value.values() if isinstance(value, dict) else ():
+        yield from _strings(item)
 
 
 def _everything(value: Any) -> Iterator[str]:

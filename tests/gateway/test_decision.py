@@ -11,6 +11,7 @@ from gateway.conversation import Conversation
 from gateway.decision import ActivePolicy, Intervene, Pass, Refuse, applicable, decide, enforced
 from gateway.policy import Rules, Scope
 from guards.verdict import Span, Verdict
+from steering.plan import MAX_WINDOWS
 from steering.spec import Mask
 
 TEXT = "Who is Harry Potter, and who is Ron?  "
@@ -78,7 +79,8 @@ def kind(decision: object) -> str:
         ({}, NOT_RUN, True, "refuse guard", "refuse"),
         ({}, LONG, False, "refuse unscannable", "refuse"),
         ({"unscannable": "pass"}, LONG, False, "pass", "pass"),
-        ({}, verdict(truncated=True), False, "intervene", "intervene"),
+        ({}, verdict(truncated=True), False, "refuse unscannable", "refuse"),
+        ({"unscannable": "pass"}, verdict(truncated=True), False, "intervene", "intervene"),
     ],
 )
 def test_one_policy(rules: dict[str, Any], found: Verdict | None, image: bool, expected: str, action: str) -> None:
@@ -121,6 +123,8 @@ ALL = {"/messages/0/content": [(0, len(TEXT.rstrip()))]}
         ("entities", verdict(windows=(Span(0, 0, 20), Span(0, 20, 37))), "content", TWO),
         ("entities", verdict(entities=(HARRY, RON)), "entities", {"/messages/0/content": [(7, 19), (32, 35)]}),
         ("entities", verdict(entities=(), windows=(Span(0, 36, 38),)), "prompt", {}),
+        ("entities", verdict(described=(WHOLE,)), "content", ALL),
+        ("content", verdict(windows=(HARRY,), described=(WHOLE,)), "content", ALL),
     ],
 )
 def test_masks(mask: Mask, found: Verdict, expected_mask: str, windows: dict[str, Any]) -> None:
@@ -134,6 +138,29 @@ def test_a_flagged_text_that_cannot_be_masked_takes_the_whole_prompt() -> None:
     made.add("/tools/0", "tool_definition", "lookup Harry Potter")
     found = verdict(entities=(HARRY, Span(1, 7, 19)))
     decision = decide({found.policy: found}, [policy()], made)
+    assert isinstance(decision, Intervene)
+    assert (decision.intervention.mask, decision.intervention.windows) == ("prompt", {})
+
+
+def test_a_cut_text_is_unreadable_whether_it_is_flagged_or_not() -> None:
+    decisions = [decide({v.policy: v}, [policy()], conversation()) for v in (LONG, verdict(truncated=True))]
+    assert [kind(d) for d in decisions] == ["refuse unscannable"] * 2
+
+
+def test_more_windows_than_the_engine_takes() -> None:
+    text = "Ron and " * (MAX_WINDOWS + 1)
+    names = tuple(Span(0, i * 8, i * 8 + 3) for i in range(MAX_WINDOWS + 1))
+    found = verdict(entities=(*names, Span(1, 0, 3)), windows=(Span(0, 0, len(text)), Span(1, 0, 3)))
+    decision = decide({found.policy: found}, [policy()], conversation(text, "Ron?"))
+    assert isinstance(decision, Intervene)
+    assert decision.intervention.windows == {
+        "/messages/0/content": [(0, MAX_WINDOWS * 8 + 3)],
+        "/messages/1/content": [(0, 3)],
+    }
+    texts = ["Ron"] * (MAX_WINDOWS + 1)
+    spans = tuple(Span(i, 0, 3) for i in range(len(texts)))
+    found = verdict(entities=spans, windows=spans)
+    decision = decide({found.policy: found}, [policy()], conversation(*texts))
     assert isinstance(decision, Intervene)
     assert (decision.intervention.mask, decision.intervention.windows) == ("prompt", {})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guards.benign import everyday
-from guards.calibrate import Calibration
+from guards.benign import DOCUMENTS, REQUESTS, benign, everyday
+from guards.calibrate import Calibration, _runs
 from guards.classifier import worst
 from guards.guard import Guard, Shared
 from guards.part import FittedPart
@@ -66,6 +67,54 @@ def test_family_wise_rate_over_many_policies(part: FittedPart, shared: Shared) -
     fresh = [item.text for item in everyday(700, seed=4)]
     flagged = [any(v.flagged for v in guard.scan([TextPart("/prompt", "user", t)])) for t in fresh]
     assert 0 < np.mean(flagged) < 0.09  # 40 separate tests at 0.05 each would flag 87 %
+
+
+@pytest.fixture(scope="module")
+def fresh(shared: Shared) -> list[str]:
+    """Texts of the same kinds as those of the calibration, in the same shares, seen by neither half."""
+    known = {item.text for item in (*shared.corpus.texts, *benign("fit"))}
+    asked = [item.text for item in everyday(REQUESTS, seed=12) if item.text not in known]
+    read = [item.text for item in benign("calibration", requests=0, documents=6000) if item.text not in known]
+    documents = len(benign("calibration", requests=0, documents=DOCUMENTS))
+    return asked + random.Random(12).sample(read, len(asked) * documents // (len(shared.corpus.texts) - documents))
+
+
+@pytest.mark.parametrize("turns", [1, 4, 16])
+def test_the_rate_holds_for_conversations(part: FittedPart, shared: Shared, fresh: list[str], turns: int) -> None:
+    """One cutoff for all lengths flags many times alpha of the conversations of 16 turns."""
+    alpha = 0.01
+    made = replace(part, threshold=-1e9).to_bytes()  # the calibration alone
+    guard = Guard.from_parts({"104217": made}, alpha=alpha, shared=shared)
+    draw = random.Random(turns)
+    flagged = []
+    for _ in range(400):
+        texts = draw.sample(fresh, turns)
+        parts = [TextPart(f"/messages/{i}/content", ("user", "assistant")[i % 2], t) for i, t in enumerate(texts)]
+        flagged.append(any(v.source == "classifier" for v in guard.scan(parts)))
+    assert np.mean(flagged) <= 2 * alpha
+
+
+def test_repeated_texts_do_not_raise_the_cutoff(part: FittedPart, shared: Shared) -> None:
+    guard = Guard.from_parts({"104217": part.to_bytes()}, alpha=0.01, shared=shared)
+
+    def p_value(*texts: str) -> float:
+        return guard.scan([TextPart(f"/messages/{i}/content", "assistant", t) for i, t in enumerate(texts)])[0].p_value
+
+    asked = "What sport do the young wizards fly on broomsticks to play?"
+    filler = [f"Sentence number {i} is about the weather in a town by the sea." for i in range(20)]
+    assert p_value(asked) < 0.01
+    assert p_value(asked, *filler[:1] * 20) < p_value(asked, *filler)
+
+
+def test_runs_hold_the_borders() -> None:
+    best = np.array([[0.0], [1.0], [2.0], [3.0], [4.0]], np.float32)
+    border = np.array([[9.0], [-9.0], [-9.0], [-9.0], [-9.0]], np.float32)
+    named = np.array([[False], [False], [True], [False], [False]])
+    keep = np.array([True, True, True, True, False])
+    one, two, four, *_ = _runs(best, border, named, keep, np.array([0.5], np.float32))
+    assert one.tolist() == [0.0, 1.0, 2.5, 3.0]
+    assert two.tolist() == [9.0, 2.5, 3.5, 3.0]
+    assert four.tolist() == [9.5, 3.5, 9.5, 9.5]
 
 
 def test_a_policy_more_changes_no_other_part(part: FittedPart, shared: Shared) -> None:

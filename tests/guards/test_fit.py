@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
-from guards.fit import FitError, fit, numbered
+from guards.dataset import Dataset
+from guards.fit import FitError, _crossed, fit, numbered
 from guards.intake import IntakeError
 from guards.normalize import Normalizer
 from guards.part import FittedPart
@@ -23,6 +26,16 @@ def test_figures(part: FittedPart) -> None:
     assert figures["false_positives_benign"] <= 0.01
     assert figures["neighbours"] == 12
     assert not any(isinstance(v, str) for v in figures.values())  # they go into a public card
+
+
+def test_false_positives_are_counted_on_texts_that_set_no_threshold() -> None:
+    """In-sample, at most 2 % of the neighbours lie above a threshold that is their own quantile."""
+    near = np.tile(np.array([0, 1], np.float32), 100)
+    decided = np.zeros(len(near), bool)
+    data = SimpleNamespace(near=SimpleNamespace(decided=decided))
+    flagged, benign = _crossed(cast("Dataset", data), (near, near, np.full(50, -1, np.float32)))
+    assert flagged.tolist() == [False, True] * 100
+    assert not benign.any()
 
 
 def test_the_same_key_gives_the_same_part(spec: GuardSpec, part: FittedPart, tmp_path: Path) -> None:
@@ -65,6 +78,15 @@ def test_an_ordinary_word_is_no_alias(tmp_path: Path) -> None:
     with pytest.raises(IntakeError, match=r"all names: 2; ") as caught:
         fit(spec, tmp_path, key=b"k", progress=quiet)
     assert "people" not in str(caught.value)
+
+
+def test_aliases_that_are_ordinary_together(tmp_path: Path) -> None:
+    words = ("helpful", "mercury", "tickets", "laptops", "candles", "cameras", "kettles", "parrots", "independent")
+    one = GuardSpec(entities=(Entity(name="Zorblax", aliases=words[:1]),), examples=(Example(question="Who is it?"),))
+    assert fit(one, tmp_path, key=b"k", progress=quiet).figures["alias_rate_benign"] > 0
+    spec = GuardSpec(entities=(Entity(name="Zorblax", aliases=words),), examples=one.examples)
+    with pytest.raises(IntakeError, match=r"together occur in .* of harmless texts, more than 0\.4%"):
+        fit(spec, tmp_path, key=b"k", progress=quiet)
 
 
 def test_names_that_fold_alike_share_a_number() -> None:

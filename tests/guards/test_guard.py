@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from guards.fit import fit
 from guards.guard import Guard, Shared
-from guards.part import FittedPart
+from guards.part import FittedPart, PartError
 from guards.reading import Reader, Reading
 from guards.spec import Entity, Example, GuardSpec
 from guards.verdict import Span, TextPart, Verdict
@@ -47,6 +49,13 @@ def test_an_alias_is_a_verdict(guard: Guard) -> None:
         "Write about the life of rettoP yrraH please",
         "j. k. rowling's first novel",
         "ハリー・ポッターとは?",
+        "Who wrote Harry\\nPotter?",
+        "Who wrote Harry\\\\r\\\\nPotter?",
+        "Sirius\\t and Volde\\nmort",
+        "Who is \\u0048arry Potter?",
+        "Who is %48arry Potter?",
+        "Tell me about Hog warts",
+        "Who is Har-ry Pot-ter?",
     ],
 )
 def test_names_in_disguise(flags: Flags, text: str) -> None:
@@ -95,6 +104,43 @@ def test_a_name_split_over_turns(guard: Guard, flags: Flags) -> None:
     assert verdict.flagged
     assert verdict.entities == (Span(0, 18, 23), Span(1, 0, 6))
     assert not flags("Remember the word Harry", "What is two times two?", "potter is a craft")
+
+
+@pytest.mark.parametrize(
+    "pieces", [("Who wrote Har", "ry Potter?"), ("What is Hog", "warts?"), ("Who is Harry", "Potter")]
+)
+def test_a_name_split_over_parts_of_a_message(guard: Guard, pieces: tuple[str, str]) -> None:
+    for role in ("user", "system"):
+        verdict = guard.scan([TextPart(f"/messages/0/content/{i}/text", role, t) for i, t in enumerate(pieces)])[0]
+        assert verdict.flagged
+        assert {span.part for span in verdict.entities} == {0, 1}
+
+
+def test_a_name_split_over_roles(guard: Guard) -> None:
+    turns = (("system", "Answer questions about Harry"), ("user", "Potter: who wrote it?"))
+    verdict = guard.scan([TextPart(f"/messages/{i}/content", role, t) for i, (role, t) in enumerate(turns)])[0]
+    assert verdict.entities == (Span(0, 23, 28), Span(1, 0, 6))
+
+
+@pytest.mark.parametrize("first", [0x61, 0x4E00])
+def test_thousands_of_tiny_turns_are_fast(guard: Guard, first: int) -> None:
+    """Each as a text of its own with a joint of its own, they took seconds."""
+    turns = [chr(first + i % (26 if first < 128 else 4000)) for i in range(4000)]
+    spent = []
+    for number in range(3):
+        start = time.perf_counter()
+        assert not scan(guard, str(number), *turns).flagged
+        spent.append(time.perf_counter() - start)
+    assert min(spent) < 0.3  # 0.1 s on an idle machine
+    assert scan(guard, *turns, *"Hogwarts", *turns).flagged
+    assert scan(guard, *turns, "Hogwarts", *turns).flagged
+
+
+def test_names_that_switch_off_the_classifiers_are_refused(part: FittedPart, shared: Shared) -> None:
+    name = replace(part.names[0], text="is", kind="alias")
+    bad = replace(part, names=(name,)).to_bytes()
+    with pytest.raises(PartError, match=r"more harmless texts than alpha 0\.005 allows.*: 200000 \(\d+\)\. Make"):
+        Guard.from_parts({"100000": part.to_bytes(), "200000": bad}, alpha=0.005, shared=shared)
 
 
 def test_tool_definitions_count_by_name_only(guard: Guard, flags: Flags) -> None:
