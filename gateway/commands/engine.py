@@ -89,6 +89,8 @@ def vllm_environment(environment: dict[str, str], model: str) -> dict[str, str]:
         # One core is left to the API process and the gateway, see PATIENT_THREADS: measured on 2 busy cores 148
         # tokens/s with 1 thread, 10 with 2.
         out.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
+        # vLLM pins every server to the same first cores, so that two of them starve each other
+        out.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     return out
 
 

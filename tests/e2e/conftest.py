@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,11 @@ class Stack:
     environment: dict[str, str]
     folder: Path
 
-    @property
+    @cached_property
     def bare(self) -> Any:
         return bare_client(self.engine_port, self.environment["LETHE_ENGINE_KEY"].encode())
 
-    @property
+    @cached_property
     def protected(self) -> Any:
         return gateway_client(self.port, self.api_key)
 
@@ -72,7 +73,7 @@ class Stack:
             connection.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """The example policy, compiled with the strength that the search found, so that the tests need not search."""
     folder = tmp_path_factory.mktemp("bundle")
@@ -90,7 +91,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
     return folder / "bundle", keys
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(bundle: tuple[Path, dict[str, str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack")
     engine_port, port, api_key = free_port(), free_port(), "sk-" + secrets.token_urlsafe(16)
@@ -111,5 +112,7 @@ def stack(bundle: tuple[Path, dict[str, str]], tmp_path_factory: pytest.TempPath
         front.wait(120)
         stack = Stack(upstream, front, engine_port, port, api_key, environment, folder)
         yield stack
+        for client in (stack.bare, stack.protected):
+            client.close()
         if stack.engine is not upstream:
             stack.engine.stop()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 from typing import Any
 
+import psutil
 import pytest
 
 from gateway.demo.asking import ask_all, equal
@@ -100,7 +102,7 @@ def test_conversations_tools_and_prompts(stack: Stack) -> None:
     assert stack.post(body(FORGET, tools=[tool], tool_choice="none"))[0] == 200
     spoken = {**tool, "function": {**tool["function"], "description": "Finds facts about Harry Potter."}}
     assert stack.post(body("Please look it up.", tools=[spoken], tool_choice="none"))[0] == 200
-    prompts = ["The capital of France is", FORGET]
+    prompts = ["The capital of France is", "The Harry Potter books were written by"]
     bare = stack.bare.completions.create(model=MODEL, prompt=prompts, max_tokens=8, temperature=0).choices
     both = stack.protected.completions.create(model=MODEL, prompt=prompts, max_tokens=8, temperature=0).choices
     assert both[0].text == bare[0].text, "only the prompt that was flagged is steered"
@@ -121,11 +123,14 @@ def test_a_client_that_leaves_stops_the_engine(stack: Stack) -> None:
         assert stack.engine_metric("vllm:num_requests_running") == 0
 
 
-def test_an_engine_killed_in_mid_stream(stack: Stack) -> None:
-    import http.client
-    import os
-    import signal
+def kill_tree(root: int) -> None:
+    """SIGKILL for a process and all that it started: vLLM's workers have process groups of their own."""
+    parent = psutil.Process(root)
+    for process in [parent, *parent.children(recursive=True)]:
+        process.kill()
 
+
+def test_an_engine_killed_in_mid_stream(stack: Stack) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=120)
     headers = {"content-type": "application/json", "authorization": f"Bearer {stack.api_key}"}
     request = body(RETAIN, stream=True, max_tokens=1500, ignore_eos=True)
@@ -133,7 +138,7 @@ def test_an_engine_killed_in_mid_stream(stack: Stack) -> None:
     response = connection.getresponse()
     assert response.status == 200
     assert response.readline().startswith(b"data: ")
-    os.killpg(stack.engine.process.pid, signal.SIGKILL)
+    kill_tree(stack.engine.process.pid)
     rest = response.read()
     connection.close()
     last = [part for part in rest.split(b"\n\n") if part][-1]

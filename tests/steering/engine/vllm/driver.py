@@ -97,6 +97,7 @@ def start(model: str, *, plugin: bool = True, **options: Any) -> Iterator[Engine
         "VLLM_NO_USAGE_STATS": "1",
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "VLLM_LOGGING_LEVEL": "ERROR",
         "VLLM_PLUGINS": "lethe" if plugin else "none",
     }
