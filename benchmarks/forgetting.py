@@ -175,7 +175,8 @@ def plot(result: dict[str, Any], path: Path) -> None:
         right.bar(np.arange(len(names)) + 0.27 * (i - 1), [figures[n] for n in names], 0.25, label=label)
     right.set_xticks(range(len(names)), [n.replace("_", " ") for n in names])
     right.set_title("Are the answers language?")
-    right.legend(fontsize=8)
+    right.set_ylim(0, 1.35)
+    right.legend(fontsize=8, loc="upper left")
     figure.savefig(path, dpi=120)
 
 
