@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -46,6 +47,7 @@ def demo(
         raise typer.Exit(2)
     if backend == "auto":
         backend = "vllm" if importlib.util.find_spec("vllm") else "local"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends engine and gateway as Ctrl-C does
     try:
         with ExitStack() as stack:
             _run(model, backend, policy, port, report, stack, console, stay=serve)
