@@ -1,8 +1,9 @@
 """Benign texts that every installation has: for negatives of a fit and for calibration.
 
-Two sources: running text of Python's own manual (`pydoc_data`) and of the descriptions of the installed distributions,
-and everyday requests from templates. Deterministic for one installation. A text belongs to the fitting half or to the
-calibration half by a digest of its content, so the halves are disjoint even between two machines.
+Two sources: running text of Python's own manual (`pydoc_data`) and of the descriptions of the libraries that every
+installation needs, and everyday requests from templates. What else is installed changes nothing, so a gateway decides
+as the machine did that compiled the policy. A text belongs to the fitting half or to the calibration half by a digest
+of its content, so the halves are disjoint even between two machines.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import distributions
+from importlib.metadata import distribution
 from typing import Literal
 
 from guards.everyday import NAMED, PLAIN, SLOTS, STORIES
@@ -23,7 +24,26 @@ Half = Literal["fit", "calibration"]
 REQUESTS = 5200
 DOCUMENTS = 1800
 """Texts drawn from templates and from documents, before deduplication."""
-OURS = "lethe-llm"
+LIBRARIES = (
+    "aiohttp",
+    "fastapi",
+    "httptools",
+    "numpy",
+    "orjson",
+    "pyahocorasick",
+    "pydantic",
+    "rich",
+    "scikit-learn",
+    "scipy",
+    "starlette",
+    "threadpoolctl",
+    "tokenizers",
+    "typer",
+    "uvicorn",
+    "uvloop",
+    "wordllama",
+)
+"""Direct dependencies with descriptions of some length."""
 _LONGEST, _OPENING = 2400, 20_000
 """Characters of a text; characters that are read of a distribution's description."""
 
@@ -95,13 +115,13 @@ def _styled(item: Benign, draw: random.Random) -> Benign:
 
 def _documents(count: int, half: Half) -> list[Benign]:
     """Paragraphs, and runs of paragraphs, of manuals; `count` of both halves together, spread evenly."""
-    paragraphs = [p for text in _manuals() for p in _paragraphs(text) if _half(p) == half]
-    runs = ["\n\n".join(paragraphs[i : i + 4])[:_LONGEST] for i in range(0, len(paragraphs) - 3, 8)]
-    found = sorted(dict.fromkeys([*paragraphs, *runs]), key=_digest)
+    single = [p for text in _manuals() for p in paragraphs(text) if _half(p) == half]
+    runs = ["\n\n".join(single[i : i + 4])[:_LONGEST] for i in range(0, len(single) - 3, 8)]
+    found = sorted(dict.fromkeys([*single, *runs]), key=_digest)
     return [Benign(p, named=False) for p in found[: count // 3 if half == "fit" else count - count // 3]]
 
 
-def _paragraphs(text: str) -> Iterator[str]:
+def paragraphs(text: str) -> Iterator[str]:
     """Running text: paragraphs of some length that are mostly letters."""
     for block in re.split(r"\n\s*\n", text):
         paragraph = " ".join(block.split())[:_LONGEST]
@@ -112,8 +132,6 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 def _manuals() -> Iterator[str]:
     yield from import_module("pydoc_data.topics").topics.values()
-    for distribution in sorted(distributions(), key=lambda d: d.name or ""):
-        if distribution.name == OURS:
-            continue  # its description names what the example policy forgets
-        _, _, description = (distribution.read_text("METADATA") or "").partition("\n\n")
+    for library in LIBRARIES:
+        _, _, description = (distribution(library).read_text("METADATA") or "").partition("\n\n")
         yield description[:_OPENING]

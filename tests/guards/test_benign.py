@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from guards.benign import benign, everyday
+from importlib.metadata import requires
+
+from packaging.requirements import Requirement
+
+from guards.benign import LIBRARIES, benign, everyday
 from guards.everyday import NAMED, PLAIN, SLOTS, STORIES
 
 
@@ -27,3 +31,8 @@ def test_templates_are_filled() -> None:
     assert all("{" not in item.text for item in everyday(500))
     used = {slot for template in (*PLAIN, *NAMED, *STORIES) for slot in SLOTS if "{" + slot + "}" in template}
     assert used == set(SLOTS)
+
+
+def test_every_installation_has_the_documents() -> None:
+    needed = {r.name for r in map(Requirement, requires("lethe-llm") or ()) if r.marker is None}
+    assert set(LIBRARIES) - {"starlette"} <= needed  # starlette is what fastapi is made of

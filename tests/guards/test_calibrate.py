@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from importlib.metadata import distributions
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guards.benign import DOCUMENTS, REQUESTS, benign, everyday
+from guards.benign import DOCUMENTS, LIBRARIES, REQUESTS, benign, everyday, paragraphs
 from guards.calibrate import Calibration, _runs
 from guards.classifier import worst
 from guards.guard import Guard, Shared
@@ -74,7 +75,9 @@ def fresh(shared: Shared) -> list[str]:
     """Texts of the same kinds as those of the calibration, in the same shares, seen by neither half."""
     known = {item.text for item in (*shared.corpus.texts, *benign("fit"))}
     asked = [item.text for item in everyday(REQUESTS, seed=12) if item.text not in known]
-    read = [item.text for item in benign("calibration", requests=0, documents=6000) if item.text not in known]
+    others = {d.name: d for d in distributions() if d.name not in {*LIBRARIES, "lethe-llm"}}
+    texts = [(others[name].read_text("METADATA") or "").partition("\n\n")[2][:20_000] for name in sorted(others)]
+    read = [p for text in texts for p in paragraphs(text) if p not in known]
     documents = len(benign("calibration", requests=0, documents=DOCUMENTS))
     return asked + random.Random(12).sample(read, len(asked) * documents // (len(shared.corpus.texts) - documents))
 

@@ -75,9 +75,9 @@ def test_padding_does_not_hide_a_description(flags: Flags) -> None:
 
 
 def test_related_names(guard: Guard) -> None:
-    one = scan(guard, "Who is Hermione?")
-    assert not one.flagged
-    assert one.entities == (Span(0, 7, 15),)
+    one = scan(guard, "Is Hermione a common first name in Greece?")
+    assert (one.flagged, one.source) == (False, "none")
+    assert one.entities == (Span(0, 3, 11),)
     two = scan(guard, "Who is Hermione?", "I mean the one who fights Voldemort.")
     assert (two.flagged, two.source) == (True, "alias")
     assert {span.part for span in two.windows} == {0, 1}

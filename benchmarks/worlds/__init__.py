@@ -1,0 +1,1 @@
+"""Generated worlds of fictitious authors, and the models trained on them."""
