@@ -142,13 +142,17 @@ class AliasIndex:
 
     def _split(self, view: AliasView) -> Iterator[Match]:
         """Long names that are written in pieces, from the beginning of a word to the end of one: `dumble dore`."""
-        at = np.flatnonzero(view.codes != ord(" "))
-        if len(at) < TYPO or len(at) == len(view.codes):
+        packed = view.text.replace(" ", "")
+        if len(packed) < TYPO or len(packed) == len(view.text):
             return
+        found = [(end, *item) for end, item in self._automaton.iter(packed) if item[0] >= TYPO]
+        if not found:
+            return
+        at = np.flatnonzero(view.codes != ord(" "))
         first, last = np.diff(at, prepend=-2) > 1, np.diff(at, append=at[-1] + 2) > 1
-        for end, (length, names) in self._automaton.iter(view.text.replace(" ", "")):
+        for end, length, names in found:
             start = end - length + 1
-            if length >= TYPO and first[start] and last[end] and at[end] - at[start] >= length:
+            if first[start] and last[end] and at[end] - at[start] >= length:
                 for name in names:
                     yield Match(name, int(at[start]), int(at[end]) + 1)
 

@@ -81,6 +81,9 @@ class _Read:
 
     def vectors(self, first: Ints, last: Ints) -> Floats:
         """See `Encoded`. The direction of a sum is that of the mean, so nothing is divided by counts."""
+        if len(self._chunks) == 1:
+            rows, at = self._chunks[0]
+            return _unit(_sums(rows.vectors, at, first, last))
         total = np.zeros((len(first), self._dim), np.float32)
         base = 0
         for rows, at in self._chunks:
@@ -89,8 +92,12 @@ class _Read:
             hit = np.flatnonzero(high > low)
             if len(hit):
                 total[hit] += _sums(rows.vectors, at, low[hit], high[hit])
-        norms = np.sqrt(np.einsum("ij,ij->i", total, total))[:, None]
-        return np.asarray(total / np.maximum(norms, np.float32(1e-12)), np.float32)
+        return _unit(total)
+
+
+def _unit(vectors: Floats) -> Floats:
+    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
+    return np.asarray(vectors / np.maximum(norms, np.float32(1e-12)), np.float32)
 
 
 def _sums(vectors: Floats, at: Ints, low: Ints, high: Ints) -> Floats:

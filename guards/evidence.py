@@ -17,6 +17,8 @@ from guards.verdict import Span
 
 Spans = Callable[[int, int, int], Iterable[Span]]
 """Number of a text, start, end -> the characters of the request behind it."""
+_ONE_THREAD = 1 << 17
+"""Multiplications of a product that no BLAS spreads over threads; to say so would cost more than the product."""
 SHORT, LONG = 6, 512
 """In tokens: a text from SHORT to LONG counts as one calibration text, others in proportion."""
 
@@ -71,10 +73,13 @@ class Models:
     def scores(self, vectors: Floats, policies: slice = slice(None)) -> Floats:
         """Scores `[windows, policies]`, name evidence not added.
 
-        On one thread: the product is small, and threads of the BLAS cost milliseconds when the cores are busy.
+        On one thread: threads of the BLAS cost milliseconds when the cores are busy.
         """
+        weights = self.weights[:, policies]
+        if vectors.size * weights.shape[1] <= _ONE_THREAD:
+            return np.asarray(vectors @ weights + self.bias[policies], np.float32)
         with self._blas.limit(limits=1):
-            return np.asarray(vectors @ self.weights[:, policies] + self.bias[policies], np.float32)
+            return np.asarray(vectors @ weights + self.bias[policies], np.float32)
 
     def weigh(self, reading: Reading, floors: Floats, rows: Bools | None = None) -> Evidence:
         """Weigh one reading, or those of its windows that `rows` says.
@@ -85,11 +90,13 @@ class Models:
         scores = self.scores(reading.vectors[chosen])
         best = scores.max(0, initial=-np.inf)
         hits: dict[int, list[tuple[float, int, int]]] = {}
-        for policy in np.flatnonzero(best >= floors):
-            high = np.flatnonzero(scores[:, policy] >= floors[policy])
-            at = chosen[high]
-            values, starts, ends = scores[high, policy].tolist(), reading.starts[at].tolist(), reading.ends[at].tolist()
-            hits[int(policy)] = list(zip(values, starts, ends, strict=True))
+        likely = np.flatnonzero(best >= floors)
+        if len(likely):
+            column, row = np.nonzero((scores[:, likely] >= floors[likely]).T)
+            policies, at = likely[column], chosen[row]
+            found = (policies, scores[row, policies], reading.starts[at], reading.ends[at])
+            for policy, *hit in zip(*(values.tolist() for values in found), strict=True):
+                hits.setdefault(policy, []).append(tuple(hit))
         return Evidence(best, self.names(reading), hits, reading.truncated, text_size(reading.tokens))
 
     def names(self, reading: Reading) -> dict[int, list[Found]]:

@@ -101,7 +101,7 @@ class Guard:
                 if names not in blanked:
                     blanked[names] = self._collect(_without(parts, names))
                 limit = self._limits[self._level(request), policy]
-                verdicts[at] = replace(verdict, described=merged(blanked[names].above(policy, limit)))
+                verdicts[at] = verdict._replace(described=merged(blanked[names].above(policy, limit)))
         return verdicts
 
     def _collect(self, parts: Sequence[TextPart]) -> Request:

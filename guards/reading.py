@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,9 @@ from guards.windows import sentence_ends, windows
 
 LONGEST = 4_000_000
 """Characters of one text that are read; a longer one is reported as truncated."""
-_SPACED = 4
+_APART = 4
+_LETTERS_APART = re.compile(r"(?<![^ ])[^ ](?: [^ ]){3}(?![^ ])")
+"""So many single letters in a row are one word, and what they look like."""
 MOST_VIEWS = 40
 """Views of one text; a text that hides more codes inside each other is reported as truncated."""
 
@@ -140,15 +143,15 @@ def _through(source: Decoded, starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
 
 def _unspaced(view: AliasView) -> AliasView | None:
     """Runs of single letters written together, or None where there is none: `h a r r y` -> `harry`."""
+    if _LETTERS_APART.search(view.text) is None:
+        return None
     size = len(view.codes)
     spaces = np.flatnonzero(np.append(view.codes, 32) == 32)
     begins = np.concatenate([[0], spaces + 1])[: len(spaces)]
     single = spaces - begins == 1
     edges = np.flatnonzero(np.diff(np.concatenate([[0], single.view(np.int8), [0]])))
     low, high = edges[::2], edges[1::2]
-    long = high - low >= _SPACED
-    if not long.any():
-        return None
+    long = high - low >= _APART
     keep = np.ones(size, bool)
     for a, b in zip(begins[low[long]].tolist(), spaces[high[long] - 1].tolist(), strict=True):
         keep[a + 1 : b - 1 : 2] = False

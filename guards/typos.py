@@ -47,7 +47,8 @@ class Typos:
         self._initials = frozenset(w[0] for w in self._near)
         longest = max(map(len, self._near), default=0) + 1
         self._sizes = range(SHORTEST - 1, longest + 1)
-        self._seen: dict[str, tuple[str, ...]] = {}
+        self._right: set[str] = set()
+        self._fixed: dict[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
 
     def fixes(self, words: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -55,23 +56,25 @@ class Typos:
         if not self._near:
             return {}
         found = {}
-        for word in set(words):
-            if word[0] in self._initials and len(word) in self._sizes:
-                right = self._fix(word)
-                if right:
-                    found[word] = right
+        for word in set(words).difference(self._right):  # nearly all words of a text were seen before
+            right = self._fix(word)
+            if right:
+                found[word] = right
         return found
 
     def _fix(self, word: str) -> tuple[str, ...]:
-        seen = self._seen  # one table from look-up to answer: another thread may replace it in between
-        if word in seen:
-            return seen[word]
+        fixed = self._fixed.get(word)
+        if fixed is not None:
+            return fixed
         right: tuple[str, ...] = ()
-        if word not in self._ordinary:
+        if word[0] in self._initials and len(word) in self._sizes and word not in self._ordinary:
             near = {w for part in deletions(word) for w in self._near.get(part, ())}
             right = tuple(sorted(w for w in near if w[0] == word[0] and within_one(word, w))[:MOST])
         with self._lock:
-            if len(self._seen) >= _REMEMBERED:
-                self._seen = {}
-            self._seen[word] = right
+            if len(self._right) + len(self._fixed) >= _REMEMBERED:  # new tables: other threads may read the old ones
+                self._right, self._fixed = set(), {}
+            if right:
+                self._fixed[word] = right
+            else:
+                self._right.add(word)
         return right

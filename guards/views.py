@@ -96,10 +96,14 @@ def decoded(text: str, folded: Folded, words: list[str], starts: Ints, ends: Int
     if "\\x" in text or len(known & _PAIRS) >= 4:
         yield from _joined(((m[0], m.start(), m.end()) for m in _HEX_SPACED.finditer(text)), _from_hex)
     plain = len(known & _STOPWORDS)
+    rotated = len(known & _ROTATED) > plain or len(known & _ROTATED_ONLY) > 1
+    backwards = len(known & _REVERSED) > plain or len(known & _REVERSED_ONLY) > 1
+    if not rotated and not backwards:
+        return
     place = folded.original(np.arange(len(folded.text)))
-    if len(known & _ROTATED) > plain or len(known & _ROTATED_ONLY) > 1:
+    if rotated:
         yield Decoded(codecs.encode(folded.text, "rot13"), place, place + 1, nested=False)
-    if len(known & _REVERSED) > plain or len(known & _REVERSED_ONLY) > 1:
+    if backwards:
         yield Decoded(folded.text[::-1], place[::-1], place[::-1] + 1, nested=False)
 
 
