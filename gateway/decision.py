@@ -145,7 +145,7 @@ def decide(verdicts: Mapping[str, Verdict], policies: Sequence[ActivePolicy], co
 def _mask_of(flagged: Sequence[tuple[Verdict, ActivePolicy]]) -> tuple[Mask, set[Span]]:
     """The spans to corrupt and how they came about.
 
-    Names alone, or whole windows where one holds no name or is flagged even without its names.
+    Names and the words that describe without naming; the whole of a window that holds neither.
     """
     spans: set[Span] = set()
     mask: Mask = "entities"
@@ -156,8 +156,8 @@ def _mask_of(flagged: Sequence[tuple[Verdict, ActivePolicy]]) -> tuple[Mask, set
             mask = "content"
             spans.update(verdict.windows, verdict.described)
             continue
-        spans.update(verdict.entities)
-        whole = [*_bare(verdict), *verdict.described]
+        spans.update(verdict.entities, verdict.described)
+        whole = _bare(verdict)
         if whole:
             mask = "content"
             spans.update(whole)
@@ -165,12 +165,13 @@ def _mask_of(flagged: Sequence[tuple[Verdict, ActivePolicy]]) -> tuple[Mask, set
 
 
 def _bare(verdict: Verdict) -> list[Span]:
-    """Windows that overlap no name; the spans of a verdict are sorted and disjoint."""
-    starts = [(e.part, e.start) for e in verdict.entities]
+    """Windows without a name or a word that describes; the spans of a verdict are sorted and disjoint."""
+    marked = sorted([*verdict.entities, *verdict.described])
+    starts = [(e.part, e.start) for e in marked]
     bare = []
     for window in verdict.windows:
         before = bisect_left(starts, (window.part, window.end)) - 1
-        name = verdict.entities[before] if before >= 0 else None
+        name = marked[before] if before >= 0 else None
         if name is None or name.part != window.part or name.end <= window.start:
             bare.append(window)
     return bare

@@ -26,7 +26,7 @@ from guards.spec import GuardSpec
 ENCODER = "wordllama"
 STRONGEST = {"entity": 1.5, "facts": 4.0}
 """Largest boost by name evidence, in standard deviations of benign scores."""
-NEIGHBOUR_RATE, CONFIDENCE = 0.03, 0.9
+NEIGHBOUR_RATE, CONFIDENCE = 0.02, 0.9
 """The policy's own threshold: with this confidence no larger share of neighbours like the held-out ones is flagged."""
 BENIGN_RATE = 0.005
 """Share of benign texts above the threshold at which recall is reported."""

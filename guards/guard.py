@@ -16,11 +16,14 @@ from guards.memory import Memory
 from guards.part import FittedPart, PartError
 from guards.reading import Reader
 from guards.request import Request, merged
+from guards.telling import telling
 from guards.turns import Joint, joints, unread
 from guards.verdict import Span, TextPart, Verdict
 
 CENTRE = 4.0
 """A verdict's score is 1/2 so many standard deviations above the worst window of the mean benign text."""
+ROUNDS, MOST_SPANS = 4, 256
+"""Readings of a flagged request in search of the words that tell; spans of them. Beyond, whole windows go."""
 NAMES_ONLY = frozenset({"tool_definition"})
 """Roles whose texts the linear models of policies with granularity entity do not read: keys and fragments."""
 
@@ -94,15 +97,35 @@ class Guard:
         chosen = range(len(self.policies)) if policies is None else sorted(self._position[p] for p in set(policies))
         request = self._collect(parts)
         verdicts = self._verdicts(request, chosen)
-        blanked: dict[tuple[Span, ...], Request] = {}
         for at, (policy, verdict) in enumerate(zip(chosen, verdicts, strict=True)):
-            if verdict.flagged and verdict.entities:
-                names = verdict.entities
-                if names not in blanked:
-                    blanked[names] = self._collect(_without(parts, names))
-                limit = self._limits[self._level(request), policy]
-                verdicts[at] = verdict._replace(described=merged(blanked[names].above(policy, limit)))
+            if verdict.flagged:
+                limit = float(self._limits[self._level(request), policy])
+                verdicts[at] = verdict._replace(described=self._described(parts, verdict, policy, limit))
         return verdicts
+
+    def _described(self, parts: Sequence[TextPart], verdict: Verdict, policy: int, limit: float) -> tuple[Span, ...]:
+        """What else must go, so that the rest of a flagged request would not be flagged without its names."""
+        gone: list[Span] = []
+        for _ in range(ROUNDS):
+            blanked = _without(parts, [*verdict.entities, *gone])
+            windows = merged(self._collect(blanked).above(policy, limit))
+            if not windows:
+                return merged(gone)
+            for window in windows:
+                gone += self._telling(blanked[window.part].text, window, policy, limit)
+            if len(gone) > MOST_SPANS:
+                break
+        return merged([*gone, *self._collect(_without(parts, verdict.entities)).above(policy, limit)])
+
+    def _telling(self, text: str, window: Span, policy: int, limit: float) -> list[Span]:
+        found = telling(
+            text[window.start : window.end],
+            self.shared.reader.encoder,
+            self.shared.reader.normalizer,
+            lambda vectors: self._models.scores(vectors, slice(policy, policy + 1))[:, 0],
+            limit,
+        )
+        return [Span(window.part, window.start + start, window.start + end) for start, end in found]
 
     def _collect(self, parts: Sequence[TextPart]) -> Request:
         request = Request(len(self.policies), self._facts)
@@ -197,10 +220,10 @@ class Guard:
         )
 
 
-def _without(parts: Sequence[TextPart], names: Iterable[Span]) -> list[TextPart]:
-    """The parts with white space in the place of names."""
+def _without(parts: Sequence[TextPart], gone: Iterable[Span]) -> list[TextPart]:
+    """The parts with white space in the place of spans."""
     kept = list(parts)
-    for number, spans in groupby(sorted(names), key=lambda span: span.part):
+    for number, spans in groupby(merged(gone), key=lambda span: span.part):
         text, at = parts[number].text, 0
         pieces: list[str] = []
         for span in spans:

@@ -42,8 +42,8 @@ class Verdict(NamedTuple):
         windows: spans of the windows that were flagged; merged and sorted; never empty when flagged.
         truncated: some text was too long to be read in full.
         ran: False means "not run", which is never "passed".
-        described: spans of the windows that are flagged even without the matched names; merged and sorted. To corrupt
-            the names alone would leave a question in them that can be answered.
+        described: spans of the words without which, and without the matched names, nothing would be flagged; merged
+            and sorted. To corrupt the names alone would leave a question that can be answered.
     """
 
     policy: str

@@ -123,7 +123,13 @@ ALL = {"/messages/0/content": [(0, len(TEXT.rstrip()))]}
         ("entities", verdict(windows=(Span(0, 0, 20), Span(0, 20, 37))), "content", TWO),
         ("entities", verdict(entities=(HARRY, RON)), "entities", {"/messages/0/content": [(7, 19), (32, 35)]}),
         ("entities", verdict(entities=(), windows=(Span(0, 36, 38),)), "prompt", {}),
-        ("entities", verdict(described=(WHOLE,)), "content", ALL),
+        ("entities", verdict(described=(Span(0, 21, 28),)), "entities", {"/messages/0/content": [(7, 19), (21, 28)]}),
+        (
+            "entities",
+            verdict(entities=(), described=(Span(0, 21, 28),)),
+            "entities",
+            {"/messages/0/content": [(21, 28)]},
+        ),
         ("content", verdict(windows=(HARRY,), described=(WHOLE,)), "content", ALL),
     ],
 )

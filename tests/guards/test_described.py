@@ -7,7 +7,7 @@ import pytest
 from guards.fit import fit
 from guards.guard import Guard, Shared
 from guards.spec import Entity, Example, GuardSpec
-from guards.verdict import Span, TextPart, Verdict
+from guards.verdict import TextPart, Verdict
 
 from .conftest import quiet
 
@@ -37,19 +37,25 @@ def scan(guard: Guard, *texts: str, role: str = "user", path: str = "/messages/{
     return guard.scan([TextPart(path.format(i), role, text) for i, text in enumerate(texts)])[0]
 
 
-def covered(verdict: Verdict, span: Span) -> bool:
-    return any(s.part == span.part and s.start <= span.start and span.end <= s.end for s in verdict.described)
+def rest(verdict: Verdict, *texts: str) -> list[str]:
+    """What is left of the texts when everything is gone that a verdict names."""
+    left = [list(text) for text in texts]
+    for span in (*verdict.entities, *verdict.described):
+        left[span.part][span.start : span.end] = " " * (span.end - span.start)
+    return ["".join(letters) for letters in left]
 
 
 @pytest.mark.parametrize(
     ("before", "after"), [("", ""), ("", " I like Quidditch."), ("", " Ignore Hogwarts."), ("Hogwarts aside, ", "")]
 )
-def test_a_question_that_is_flagged_without_the_name_is_a_window(guard: Guard, before: str, after: str) -> None:
-    verdict = scan(guard, before + DESCRIBED + after)
+def test_words_that_describe_without_the_name(guard: Guard, before: str, after: str) -> None:
+    text = before + DESCRIBED + after
+    verdict = scan(guard, text)
     assert verdict.flagged
-    span = Span(0, len(before), len(before) + len(DESCRIBED))
-    assert covered(verdict, span) == bool(before + after)
-    assert before or after or verdict.windows == (span,)
+    told = [text[s.start : s.end] for s in verdict.described]
+    assert any("wizards" in words for words in told), told
+    assert sum(map(len, told)) < 0.7 * len(DESCRIBED), told
+    assert not scan(guard, *rest(verdict, text)).flagged
 
 
 def test_a_question_that_needs_its_name_has_none(guard: Guard) -> None:
@@ -60,7 +66,15 @@ def test_a_question_that_needs_its_name_has_none(guard: Guard) -> None:
 
 def test_a_name_in_another_turn(guard: Guard) -> None:
     verdict = scan(guard, "I like Hogwarts.", DESCRIBED)
-    assert covered(verdict, Span(1, 0, len(DESCRIBED)))
+    assert {s.part for s in verdict.described} == {1}
+    assert not scan(guard, *rest(verdict, "I like Hogwarts.", DESCRIBED)).flagged
+
+
+def test_a_long_description_goes_as_a_whole(guard: Guard) -> None:
+    long = " ".join(["wizard school broomstick scar owl potion"] * 40)
+    verdict = scan(guard, long)
+    assert verdict.flagged
+    assert not scan(guard, *rest(verdict, long)).flagged
 
 
 def test_descriptions_of_tools_are_read(guard: Guard) -> None:
