@@ -15,9 +15,7 @@ Detokenize = Callable[[list[int]], Awaitable[str]]
 """Token ids -> the text they stand for."""
 
 TOOL_DEFINITION, TOOL_DESCRIPTION = "tool_definition", "tool_description"
-PROSE = frozenset(
-    ["description", "title", "const", "enum", "default", "examples", "choice", "regex", "grammar", "pattern"]
-)
+PROSE = frozenset(["description", "title", "const", "enum", "default", "examples", "choice"])
 """Keys of a schema below which clients can write sentences."""
 
 

@@ -227,16 +227,6 @@ def read_file(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in data.items()}
 
 
-def load_settings(path: Path | None = None) -> Settings:
-    """Read the file (`lethe.yaml` if it is there and none is named) and the environment.
-
-    Raises `OSError`, `yaml.YAMLError`, `ValueError` and `pydantic.ValidationError`; `gateway.check` explains them.
-    """
-    if path is None and DEFAULT_FILE.exists():
-        path = DEFAULT_FILE
-    return Settings(**with_plain_key(read_file(path) if path else {}))
-
-
 def with_plain_key(data: dict[str, Any]) -> dict[str, Any]:
     """Put `LETHE_ENGINE_KEY` in its place of the tree."""
     key = os.environ.get("LETHE_ENGINE_KEY")

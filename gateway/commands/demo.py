@@ -31,7 +31,8 @@ SHOWN, SAMPLE = 5, 10
 def demo(
     model: Annotated[str, typer.Option(help="Model to serve.")] = "smollm2-135m-instruct",
     backend: Annotated[str, typer.Option(help="vllm, local, or auto: vllm where it is installed.")] = "auto",
-    policy: Annotated[Path, typer.Option(help="Folder with policy.yaml and heldout/.")] = EXAMPLE,
+    policy: Annotated[Path, typer.Option(help="Folder with policy.yaml and the questions.")] = EXAMPLE,
+    questions: Annotated[str, typer.Option(help="Folder of the questions, in the policy's.")] = "heldout",
     port: Annotated[int, typer.Option(help="Port of the gateway.")] = 8080,
     serve: Annotated[bool, typer.Option(help="Stay up until Ctrl-C.")] = True,
     report: Annotated[
@@ -44,15 +45,16 @@ def demo(
     from gateway.demo.services import ServiceError
 
     console = Console()
-    if not (policy / "policy.yaml").is_file():
-        console.print(f"[red]{policy} has no policy.yaml; run the demonstration from a checkout or give --policy[/red]")
-        raise typer.Exit(2)
+    for file in (policy / "policy.yaml", policy / questions / "forget.jsonl", policy / questions / "retain.jsonl"):
+        if not file.is_file():
+            console.print(f"[red]{file} is missing; run the demonstration from a checkout or give --policy[/red]")
+            raise typer.Exit(2)
     if backend == "auto":
         backend = "vllm" if importlib.util.find_spec("vllm") else "local"
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends engine and gateway as Ctrl-C does
     try:
         with ExitStack() as stack:
-            _run(model, backend, policy, port, report, stack, console, stay=serve)
+            _run(model, backend, policy, policy / questions, port, report, stack, console, stay=serve)
     except ServiceError as error:
         console.print(f"[red]{error}[/red]", soft_wrap=True, markup=True)
         raise typer.Exit(1) from None
@@ -64,6 +66,7 @@ def _run(
     model: str,
     backend: str,
     policy: Path,
+    questions: Path,
     port: int,
     report: Path | None,
     stack: ExitStack,
@@ -103,7 +106,7 @@ def _run(
 
         return asking.ask_all(client, name, [messages(row) for row in rows], tokens, done)
 
-    result = _measure(ask, bare, guarded, policy, audit, console, everything=report is not None)
+    result = _measure(ask, bare, guarded, policy, questions, audit, console, everything=report is not None)
     result = {"engine": backend, "model": name, **result}
     _show(result, console)
     if report is not None:
@@ -169,6 +172,7 @@ def _measure(
     bare: Any,
     guarded: Any,
     policy: Path,
+    questions: Path,
     audit: Path,
     console: Any,
     *,
@@ -179,9 +183,9 @@ def _measure(
 
     from gateway.demo import scoring
 
-    forget = scoring.read_rows(policy / "heldout" / "forget.jsonl")
-    retain = scoring.read_rows(policy / "heldout" / "retain.jsonl")
-    control = scoring.read_rows(policy / "heldout" / "invented.jsonl") if everything else []
+    forget = scoring.read_rows(questions / "forget.jsonl")
+    retain = scoring.read_rows(questions / "retain.jsonl")
+    control = scoring.read_rows(questions / "invented.jsonl") if everything else []
     if not everything:
         forget, retain = forget[:: len(forget) // SAMPLE][:SAMPLE], retain[:: len(retain) // SHOWN][:SHOWN]
     values = yaml.safe_load((policy / "policy.yaml").read_text(encoding="utf-8"))["guard"].get("values", [])

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from gateway.check import check
-from gateway.settings import Settings, load_settings
+from gateway.settings import Settings
 from tests.gateway.conftest import BUNDLE_KEY
 
 BundleMaker = Callable[..., Path]
@@ -106,7 +106,8 @@ def test_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     )
     monkeypatch.setenv("LETHE_LISTEN__PORT", "2")
     monkeypatch.setenv("LETHE_ENGINE_KEY", "from-the-environment")
-    settings = load_settings(path)
+    settings, _ = check(path)
+    assert settings is not None
     assert (settings.listen.host, settings.listen.port) == ("0.0.0.0", 2)  # noqa: S104
     assert settings.upstream.engine_key is not None
     assert settings.upstream.engine_key.get_secret_value() == "from-the-environment"
@@ -115,7 +116,9 @@ def test_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_file_in_the_current_folder_is_found(tmp_path: Path) -> None:
     (tmp_path / "lethe.yaml").write_text("allow_anonymous: true\nlisten: {port: 7}\n")
-    assert load_settings().listen.port == 7
+    settings, _ = check()
+    assert settings is not None
+    assert settings.listen.port == 7
 
 
 def test_mistyped_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
