@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import pytest
 from gateway.policy import ForgetPolicy, load_policy
 
 EXAMPLE = Path(__file__).parents[1] / "deploy" / "examples" / "harry-potter"
-SPLITS = ("fit", "heldout")
+SPLITS = ("fit", "heldout", "audit")
+PAIRS = list(combinations(SPLITS, 2))
 KINDS = ("forget", "retain", "invented")
 FILES = [f"{split}/{kind}.jsonl" for split in SPLITS for kind in KINDS]
 
@@ -60,10 +62,13 @@ def test_generator_reproduces_the_committed_files(tmp_path: Path) -> None:
     [
         ("fit/forget.jsonl", 150),
         ("heldout/forget.jsonl", 220),
+        ("audit/forget.jsonl", 250),
         ("fit/retain.jsonl", 300),
         ("heldout/retain.jsonl", 600),
+        ("audit/retain.jsonl", 550),
         ("fit/invented.jsonl", 100),
         ("heldout/invented.jsonl", 200),
+        ("audit/invented.jsonl", 220),
     ],
 )
 def test_enough_rows(name: str, least: int) -> None:
@@ -77,7 +82,7 @@ def test_schema(split: str) -> None:
     for row in rows(f"{split}/retain.jsonl"):
         asked = set(row) - {"id", "kind", "topic"}
         # the fitting part is read by the guard, which takes questions only
-        assert asked == {"question"} or (split == "heldout" and asked == {"messages"})
+        assert asked == {"question"} or (split != "fit" and asked == {"messages"})
         assert row["kind"] in {"general", "neighbour"}
         if "messages" in row:
             assert [turn["role"] for turn in row["messages"]] == ["user", "assistant", "user"]
@@ -90,15 +95,17 @@ def test_ids_and_questions_are_unique() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_splits_share_no_eight_words(kind: str) -> None:
-    shared = grams(f"fit/{kind}.jsonl", 8) & grams(f"heldout/{kind}.jsonl", 8)
+@pytest.mark.parametrize(("earlier", "later"), PAIRS)
+def test_splits_share_no_eight_words(earlier: str, later: str, kind: str) -> None:
+    shared = grams(f"{earlier}/{kind}.jsonl", 8) & grams(f"{later}/{kind}.jsonl", 8)
     assert not shared
 
 
-def test_few_heldout_questions_contain_one_of_the_fitting_part() -> None:
-    fitted = [f" {' '.join(words(row['question']))} " for row in rows("fit/forget.jsonl")]
-    heldout = [f" {' '.join(words(row['question']))} " for row in rows("heldout/forget.jsonl")]
-    assert sum(any(inner in outer for inner in fitted) for outer in heldout) <= 0.2 * len(heldout)
+@pytest.mark.parametrize(("earlier", "later"), PAIRS)
+def test_few_questions_contain_one_of_an_earlier_part(earlier: str, later: str) -> None:
+    known = [f" {' '.join(words(row['question']))} " for row in rows(f"{earlier}/forget.jsonl")]
+    asked = [f" {' '.join(words(row['question']))} " for row in rows(f"{later}/forget.jsonl")]
+    assert sum(any(inner in outer for inner in known) for outer in asked) <= 0.2 * len(asked)
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -119,6 +126,13 @@ def test_harmless_rows_hold_no_value_and_no_name(split: str, policy: ForgetPolic
 
 
 @pytest.mark.parametrize("split", SPLITS)
+def test_few_harmless_rows_hold_two_related_names(split: str, policy: ForgetPolicy) -> None:
+    related = {name for entity in policy.guard.entities for name in entity.related}
+    named = [sum(holds(name, texts(row)) for name in related) for row in rows(f"{split}/retain.jsonl")]
+    assert sum(count > 1 for count in named) <= 3
+
+
+@pytest.mark.parametrize("split", SPLITS)
 def test_invented_rows_hold_no_policy_value(split: str, policy: ForgetPolicy) -> None:
     for row in rows(f"{split}/invented.jsonl"):
         assert not [value for value in policy.guard.values if holds(value, row["question"])], row
@@ -127,8 +141,9 @@ def test_invented_rows_hold_no_policy_value(split: str, policy: ForgetPolicy) ->
 def test_invented_names_are_many_and_disjoint() -> None:
     worlds = json.loads((EXAMPLE / "invented.json").read_text(encoding="utf-8"))["worlds"]
     names = {split: {n for w in worlds if w["split"] == split for n in w["names"].values()} for split in SPLITS}
-    assert len(names["fit"] | names["heldout"]) >= 60
-    assert not {n.casefold() for n in names["fit"]} & {n.casefold() for n in names["heldout"]}
+    assert all(len(found) >= 60 for found in names.values())
+    for earlier, later in PAIRS:
+        assert not {n.casefold() for n in names[earlier]} & {n.casefold() for n in names[later]}
 
 
 def test_half_of_the_retain_rows_are_neighbours_of_mostly_new_topics() -> None:
@@ -138,7 +153,8 @@ def test_half_of_the_retain_rows_are_neighbours_of_mostly_new_topics() -> None:
         share = sum(row["kind"] == "neighbour" for row in found) / len(found)
         assert 0.4 <= share <= 0.6
         topics[split] = {row["topic"] for row in found if row["kind"] == "neighbour"}
-    assert len(topics["heldout"] - topics["fit"]) >= len(topics["heldout"]) / 2
+    for earlier, later in PAIRS:
+        assert len(topics[later] - topics[earlier]) >= len(topics[later]) / 2
 
 
 def test_policy_names_are_unique_and_its_files_exist(policy: ForgetPolicy) -> None:

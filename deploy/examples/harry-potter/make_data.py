@@ -1,4 +1,4 @@
-"""Expands the hand-written `sources/` and `invented.json` into the rows of `fit/` and `heldout/`.
+"""Expands the hand-written `sources/` and `invented.json` into the rows of `fit/`, `heldout/` and `audit/`.
 
 Run `python make_data.py` to rewrite the committed files, `python make_data.py DIR` to write elsewhere. The same input
 gives the same bytes: every choice is seeded with the text that it is made for.
@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 HERE = Path(__file__).parent
-SPLITS = ("fit", "heldout")
+SPLITS = ("fit", "heldout", "audit")
 
 Row = dict[str, Any]
 
