@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.commands import audit, models
+from gateway.commands import audit, bench, models
 from gateway.commands.check import check
 from gateway.commands.compile import compile_policy
 from gateway.commands.demo import demo
@@ -14,7 +14,7 @@ from gateway.commands.policies import policies
 from gateway.commands.serve import serve
 
 COMMANDS = (demo, serve, check, keygen, policies)
-GROUPS = {"audit": audit.app, "models": models.app}
+GROUPS = {"audit": audit.app, "bench": bench.app, "models": models.app}
 
 
 def build() -> typer.Typer:

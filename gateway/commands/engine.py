@@ -82,6 +82,9 @@ def vllm_environment(environment: dict[str, str], model: str) -> dict[str, str]:
     if plugins is not None and "lethe" not in plugins.split(","):
         raise ValueError(f"VLLM_PLUGINS={plugins} leaves out the plug-in: add `lethe` to it, or unset it")
     out = {**environment, "VLLM_NO_USAGE_STATS": "1"}
+    # vLLM closes idle connections after 5 s: a loop that stalled runs that timer before it reads the request that has
+    # arrived meanwhile. The gateway gives up idle connections after 3 s.
+    out.setdefault("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "60")
     if Path(model).is_dir():
         out.setdefault("HF_HUB_OFFLINE", "1")
     if _cpu_build():

@@ -40,7 +40,7 @@ def gateway_client(port: int, key: str) -> OpenAI:
     """Client of the gateway."""
     from openai import OpenAI  # noqa: PLC0415 - only the demonstration needs it
 
-    return OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=key, timeout=600, max_retries=0)
+    return OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=key, timeout=600)
 
 
 def ask_all(

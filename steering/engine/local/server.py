@@ -248,4 +248,4 @@ def serve(
     if key is None and host not in LOOPBACK:
         raise ValueError(f"{host} is not a loopback address: set LETHE_ENGINE_KEY so that only the gateway gets in")
     app = create_app(LocalModel.load(model, dtype, device, served_model_name), key)
-    uvicorn.run(app, host=host, port=port, log_level="warning")
+    uvicorn.run(app, host=host, port=port, log_level="warning", timeout_keep_alive=60)

@@ -1,0 +1,1 @@
+"""The leakage benchmark: what a server still tells, against the exact model that never knew."""

@@ -1,0 +1,77 @@
+"""A generated world -> the policy files of an operator who forgets its forget authors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.worlds.spec import Item
+from benchmarks.worlds.templates import sentence, verbal
+from benchmarks.worlds.world import World
+from benchmarks.worlds.world import item as item_of
+
+GIVEN = 5
+"""Questions per forget author that the operator knows; what else is asked was never seen by a fit."""
+NEIGHBOURS = 24
+"""Retain authors whose questions the operator gives as harmless; the benchmark asks about the others."""
+NUMBER = "300000"
+
+
+def write_policy(world: World, folder: Path, method: dict[str, Any], *, response: str = "ignorance") -> Path:
+    """Write `policy.yaml` with its files for `lethe compile`; returns its path.
+
+    The operator knows the names and pen names of the authors, some questions in the plainest words, one passage per
+    author, and the values. Nothing is taken from the probes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    forget = world.split("forget")
+    given = [asked for author in forget for asked in _given(world, author.number)]
+    rows = [{"question": asked.question, "answer": asked.answer, "value": asked.values[0]} for asked in given]
+    _write_rows(folder / "forget.jsonl", rows)
+    known = world.split("retain")[:NEIGHBOURS]
+    _write_rows(folder / "retain.jsonl", [{"question": a.question} for n in known for a in _given(world, n.number)])
+    policy = {
+        "apiVersion": "lethe/v1",
+        "id": "forgotten-authors",
+        "number": NUMBER,
+        "guard": {
+            "granularity": "entity",
+            "topic": "The lives and books of some authors.",
+            "entities": [
+                {"name": author.name, "aliases": list(author.aliases), "related": list(author.books)}
+                for author in forget
+            ],
+            "values": sorted({value for asked in world.items("forget") for value in asked.values}),
+            "examples_file": "forget.jsonl",
+            "retain_file": "retain.jsonl",
+            "passages": [
+                " ".join(sentence(attribute, author.name, value) for attribute, value in author.facts.items())
+                for author in forget
+            ],
+        },
+        "method": method,
+        "rules": {"mode": "enforce", "response": response},
+    }
+    path = folder / "policy.yaml"
+    path.write_text(yaml.safe_dump(policy, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return path
+
+
+def harmless_authors(world: World) -> set[int]:
+    """Retain authors whom no fit has seen."""
+    return {author.number for author in world.split("retain")[NEIGHBOURS:]}
+
+
+def _given(world: World, number: int) -> list[Item]:
+    """Some questions about one author, other attributes for the next one."""
+    author = world.authors[number]
+    attributes = [attribute for attribute in author.facts if verbal(attribute)]
+    turned = attributes[number % len(attributes) :] + attributes[: number % len(attributes)]
+    return [item_of(author, attribute) for attribute in turned[:GIVEN]]
+
+
+def _write_rows(path: Path, rows: list[dict[str, str]]) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")

@@ -1,0 +1,102 @@
+"""Engines as child processes, gateways in this one: what the arms are asked through."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from benchmarks.leakage.client import Server
+from gateway.app import build_guard, create_app
+from gateway.demo.services import Service, free_port, running
+from gateway.lifecycle import Scanner
+from gateway.settings import Settings
+from gateway.store import load_policies
+from steering.fence import AUTH_HEADER, sign
+
+READY_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A running engine; `server` asks it directly, signed as the gateway signs."""
+
+    url: str
+    key: str
+    server: Server
+
+
+@contextmanager
+def engine(model: Path, backend: str, log: Path) -> Iterator[Engine]:
+    """`lethe engine` with a fresh key. Raises `gateway.demo.services.ServiceError` when it does not come up."""
+    key, port = secrets.token_hex(32), free_port()
+    command = [sys.executable, "-m", "gateway.cli", "engine", "--model", str(model), "--backend", backend]
+    command += ["--port", str(port), "--served-model-name", "world"]
+    if backend == "vllm":
+        command += ["--max-num-seqs", "64", "--max-logprobs", "20"]
+    url = f"http://127.0.0.1:{port}"
+
+    def signed(path: str, body: bytes) -> dict[str, str]:
+        return {AUTH_HEADER: sign(key.encode(), "POST", path, body)[0]}
+
+    with running(Service("engine", command, {**os.environ, "LETHE_ENGINE_KEY": key}, log, f"{url}/health")) as service:
+        service.wait(600)
+        yield Engine(url, key, Server(url, "world", signed))
+
+
+@contextmanager
+def gateway(
+    behind: Engine, bundle: Path | None, bundle_key: str, audit: Path, wrap: Callable[[Scanner], Scanner] | None = None
+) -> Iterator[Server]:
+    """A gateway with one policy or none, on a port of its own. `wrap` replaces its guard by one around it.
+
+    Raises `RuntimeError` when it is not ready, i.e. when the engine does not confirm the policy.
+    """
+    api_key = f"sk-{secrets.token_urlsafe(24)}"
+    settings = Settings(
+        upstream={"url": behind.url, "engine_key": behind.key},
+        keys=[{"tenant": "bench", "sha256": hashlib.sha256(api_key.encode()).hexdigest()}],
+        bundles=(bundle,) if bundle else (),
+        bundle_key=bundle_key,
+        audit={"path": audit},
+    )
+    guard = None
+    if wrap is not None:
+        guard = wrap(build_guard(load_policies(settings.bundles, bundle_key), settings.guard.alpha))
+    port = free_port()
+    config = uvicorn.Config(create_app(settings, guard), port=port, log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        base = f"http://127.0.0.1:{port}"
+        _wait(f"{base}/readyz")
+        yield Server(base, "world", lambda _path, _body: {"authorization": f"Bearer {api_key}"})
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+def _wait(url: str) -> None:
+    until, problem = time.monotonic() + READY_S, "no answer"
+    while time.monotonic() < until:
+        try:
+            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - loopback
+                return
+        except urllib.error.HTTPError as error:
+            problem = error.read().decode()
+        except OSError as error:
+            problem = str(error)
+        time.sleep(0.1)
+    raise RuntimeError(f"the gateway was not ready after {READY_S:.0f} s: {problem}")

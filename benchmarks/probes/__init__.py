@@ -1,0 +1,1 @@
+"""Probe families: transforms of a question that an adversary would try."""

@@ -1,0 +1,71 @@
+"""Train all models of a tier and put copies where somebody wants them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.worlds import tofu
+from benchmarks.worlds.ceilings import Rate, ceilings
+from benchmarks.worlds.gold import MEMBERS, gold
+from benchmarks.worlds.recipe import TIERS
+from benchmarks.worlds.world import World, make_world
+from steering.weights import WeightsError, resolve
+
+SMALL = {"authors": 20, "forget": 4, "never": 4, "neighbours": 2}
+"""World of the tier `small`."""
+
+
+def tier_world(tier: str, seed: int = 0, entanglement: float = 0.0) -> World:
+    """The world of a tier: the small one has few authors, all others the default number."""
+    sizes = SMALL if tier == "small" else {}
+    return make_world(seed, entanglement=entanglement, **sizes)
+
+
+def train_world(
+    out: Path, tier: str, seed: int, entanglement: float, reasoning: bool, device: str, measure: bool
+) -> dict[str, Path]:
+    """Train full, retain-a and retain-b of a world; return name -> folder under `out`."""
+    console, world = Console(stderr=True), tier_world(tier, seed, entanglement)
+    folders = {}
+    for name in MEMBERS:
+        trained = gold(world, name, TIERS[tier], reasoning, device)
+        folders[name] = _publish(trained, out / name, console)
+    if measure:
+        rates = {name: ceilings(folders[name], world) for name in ("full", "retain-a")}
+        show(rates, Console())
+        written = {name: {form: asdict(rate) for form, rate in forms.items()} for name, forms in rates.items()}
+        (out / "ceilings.json").write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+    return folders
+
+
+def train_tofu(out: Path, base: str, data: Path, device: str, steps: int | None) -> dict[str, Path]:
+    """Fine-tune a model on TOFU with and without the forget set; return name -> folder under `out`.
+
+    Raises `WeightsError` for a base model that is not there.
+    """
+    found = resolve(base)
+    if not isinstance(found, Path):
+        raise WeightsError(f"{base} is neither a model folder nor a known short name")
+    console = Console(stderr=True)
+    trained = {name: tofu.tofu(found, data, name, TIERS["tofu"], device, steps=steps) for name in tofu.MEMBERS}
+    return {name: _publish(folder, out / name, console) for name, folder in trained.items()}
+
+
+def show(rates: dict[str, dict[str, Rate]], console: Console) -> None:
+    """Print a table of rates: a line per form, a column per model."""
+    table = Table("form", "n", *rates)
+    for form, rate in next(iter(rates.values())).items():
+        table.add_row(form, str(rate.n), *(f"{rates[name][form].share:.3f}" for name in rates))
+    console.print(table)
+
+
+def _publish(trained: Path, target: Path, console: Console) -> Path:
+    shutil.copytree(trained, target, dirs_exist_ok=True)
+    console.print(f"{target}  (from {trained})", soft_wrap=True)
+    return target
