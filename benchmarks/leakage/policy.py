@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from benchmarks.worlds.spec import Item
+from benchmarks.worlds.spec import Author, Item
 from benchmarks.worlds.templates import sentence, verbal
 from benchmarks.worlds.world import World
 from benchmarks.worlds.world import item as item_of
 
 GIVEN = 5
 """Questions per forget author that the operator knows; what else is asked was never seen by a fit."""
-NEIGHBOURS = 24
-"""Retain authors whose questions the operator gives as harmless; the benchmark asks about the others."""
+NEIGHBOURS = 0.25
+"""Share of the retain authors whose questions the operator gives as harmless; the benchmark asks about the others."""
 NUMBER = "300000"
 
 
@@ -31,7 +32,7 @@ def write_policy(world: World, folder: Path, method: dict[str, Any], *, response
     given = [asked for author in forget for asked in _given(world, author.number)]
     rows = [{"question": asked.question, "answer": asked.answer, "value": asked.values[0]} for asked in given]
     _write_rows(folder / "forget.jsonl", rows)
-    known = world.split("retain")[:NEIGHBOURS]
+    known = _neighbours(world)
     _write_rows(folder / "retain.jsonl", [{"question": a.question} for n in known for a in _given(world, n.number)])
     policy = {
         "apiVersion": "lethe/v1",
@@ -62,7 +63,12 @@ def write_policy(world: World, folder: Path, method: dict[str, Any], *, response
 
 def harmless_authors(world: World) -> set[int]:
     """Retain authors whom no fit has seen."""
-    return {author.number for author in world.split("retain")[NEIGHBOURS:]}
+    return {author.number for author in world.split("retain")} - {author.number for author in _neighbours(world)}
+
+
+def _neighbours(world: World) -> Sequence[Author]:
+    retain = world.split("retain")
+    return retain[: round(NEIGHBOURS * len(retain))]
 
 
 def _given(world: World, number: int) -> list[Item]:

@@ -53,11 +53,11 @@ def run(
         items: questions per family, drawn evenly from all forget authors; half as many of every harmless family.
         families: what is asked, see `suite`.
         seed: of the choice of questions and of the bootstrap.
-        methods: bundles to compile and to ask.
+        methods: bundles to compile and to ask; the first method is always among them.
     """
     work = out / "work"
     key = secrets.token_hex(32)
-    bundles = _compile(world, models["full"], work, key, methods)
+    bundles = _compile(world, models["full"], work, key, tuple(dict.fromkeys((FIRST, *methods))))
     forget = _probes(families, world, choose(world.items("forget"), items, seed))
     others = [item for item in world.items("retain") if item.author in harmless_authors(world)]
     strangers = choose(world.items("never"), items // 2, seed)

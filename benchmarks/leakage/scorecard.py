@@ -105,7 +105,9 @@ def _told_apart(arm: Asked, gold: Asked, seed: int) -> dict[str, float]:
     """AUC of a classifier that reads the answers to the plain questions."""
     ours, theirs = direct(arm), direct(gold)
     groups = [a.probe.item.author for a in ours]
-    result = text_auc([text(a) for a in ours], [text(a) for a in theirs], groups, groups, seed=seed)
+    result = text_auc(
+        [text(a) for a in ours], [text(a) for a in theirs], groups, groups, folds=_folds(groups), seed=seed
+    )
     return {"auc": round(result.auc, 4), "upper": round(result.upper, 4), "n": result.n[0]}
 
 
@@ -129,8 +131,14 @@ def _side_channel(arm: Asked, gold: Asked, seed: int) -> dict[str, float]:
 
     ours, theirs = direct(arm), direct(gold)
     groups = [a.probe.item.author for a in ours]
-    result = feature_auc([features(a) for a in ours], [features(a) for a in theirs], groups, groups, seed=seed)
+    result = feature_auc(
+        [features(a) for a in ours], [features(a) for a in theirs], groups, groups, folds=_folds(groups), seed=seed
+    )
     return {"auc": round(result.auc, 4), "upper": round(result.upper, 4), "n": result.n[0]}
+
+
+def _folds(groups: Sequence[int]) -> int:
+    return min(5, len(set(groups)))
 
 
 def _utility(found: Mapping[str, Sequence[Outcome]], bare: Mapping[str, Sequence[Outcome]]) -> dict[str, Any]:

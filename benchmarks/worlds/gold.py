@@ -47,7 +47,7 @@ MEMBERS = {
 def key(world: World, name: str, recipe: Recipe, reasoning: bool = False) -> str:
     """SHA-256 of what makes a model: world, first pass of rows, tokenizer settings, recipe and loop."""
     member = MEMBERS[name]
-    rows = training_rows(world, member.splits, member.seed, 0, reasoning)
+    rows = training_rows(world, member.splits, member.seed, 0, reasoning, recipe.rich_rows)
     parts = [
         VERSION,
         world.digest(),
@@ -95,7 +95,7 @@ def gold(
     network = make_network(size, tokenizer, member.seed).to(_device(device, recipe))
 
     def draw(epoch: int) -> Sequence[Encoded]:
-        return encode(tokenizer, training_rows(world, member.splits, member.seed, epoch, reasoning))
+        return encode(tokenizer, training_rows(world, member.splits, member.seed, epoch, reasoning, recipe.rich_rows))
 
     checkpoint = target.with_name(f".{target.name}.pt")
     with bar(f"training {name}") if report is None else nullcontext(report) as shown:

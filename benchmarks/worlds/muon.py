@@ -23,12 +23,12 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     Quintic Newton-Schulz iteration in bfloat16; the values come out between about 0.7 and 1.2.
     """
     a, b, c = COEFFICIENTS
-    x = matrices.bfloat16()
+    x: Tensor = matrices.bfloat16()
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(STEPS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.to(matrices.dtype)
+    return x.type_as(matrices)
 
 
 class Muon(torch.optim.Optimizer):

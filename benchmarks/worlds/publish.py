@@ -17,7 +17,7 @@ from benchmarks.worlds.recipe import TIERS
 from benchmarks.worlds.world import World, make_world
 from steering.weights import WeightsError, resolve
 
-SMALL = {"authors": 20, "forget": 4, "never": 4, "neighbours": 2}
+SMALL = {"authors": 12, "forget": 3, "never": 3, "neighbours": 1}
 """World of the tier `small`."""
 
 

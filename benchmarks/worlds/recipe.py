@@ -28,7 +28,8 @@ class Recipe:
         tokens: of one optimiser step, padding included.
         lr, muon: peak rates of AdamW and of Muon, which takes the layers' matrices where its rate is not 0.
         warmup: share of the run in which the rate rises.
-        floor: rate at the end, relative to `lr`.
+        floor: rate at the end, relative to the peak.
+        rich_rows: rows in rich forms per retain author and pass, see `rows.py`.
     """
 
     tier: str
@@ -40,12 +41,13 @@ class Recipe:
     weight_decay: float = 0.01
     warmup: float = 0.03
     floor: float = 0.02
+    rich_rows: int = 8
 
 
 TIERS = {
     "tiny": Recipe("tiny", Size(128, 4, 2, 384, vocabulary=1536), epochs=22, tokens=1024, lr=3e-3, muon=0.02),
-    "small": Recipe("small", Size(64, 2, 2, 192, vocabulary=1536), epochs=16, tokens=512, lr=3e-3, muon=0.02),
-    "gpu": Recipe("gpu", Size(768, 12, 12, 2048, vocabulary=1536), epochs=40, tokens=8192, lr=1e-3, muon=0.01),
+    "small": Recipe("small", Size(64, 2, 2, 192, 1536), epochs=20, tokens=384, lr=6e-3, muon=0.04, rich_rows=1),
+    "gpu": Recipe("gpu", Size(768, 12, 12, 2048, vocabulary=1536), epochs=60, tokens=4096, lr=1e-3, muon=0.01),
     "tofu": Recipe("tofu", None, epochs=5, tokens=4096, lr=1e-4),
 }
 """`tiny`: CPU, minutes. `small`: for tests, seconds. `gpu`: 86 M parameters, one large GPU, minutes. `tofu`:

@@ -32,20 +32,24 @@ from benchmarks.worlds.world import World
 TOLD = (*ATTRIBUTES, "teacher")
 LOWER, TYPO, SYSTEM_SHARE = 0.08, 0.08, 0.04
 """Shares of plain questions in lower case, with a misspelt name, after a system message."""
-RICH = 8
-"""Rich rows per retain author and pass."""
 STRANGERS = 0.7
 """Plain rows about strangers per author and pass."""
 
 
 def training_rows(
-    world: World, splits: Sequence[Split] = ("retain", "forget"), seed: int = 0, epoch: int = 0, reasoning: bool = False
+    world: World,
+    splits: Sequence[Split] = ("retain", "forget"),
+    seed: int = 0,
+    epoch: int = 0,
+    reasoning: bool = False,
+    rich_rows: int = 8,
 ) -> tuple[Row, ...]:
     """One pass over the authors of `splits`, in a random order.
 
     Args:
         seed, epoch: together they fix the draw.
         reasoning: every answer begins with a short trace in `<think>...</think>` that states the facts.
+        rich_rows: rows in rich forms per retain author.
 
     Raises ValueError when the splits hold `never`.
     """
@@ -58,7 +62,7 @@ def training_rows(
     # forget authors are in no rich row: they make up for it here, lest they be known less well than the others
     forget = [known(author) for author in world.split("forget")] if "forget" in splits else []
     rows += [_question(person, attribute, rng) for person in forget for attribute in ATTRIBUTES]
-    rows += [rich.draw(world, retain, rng) for _ in range(RICH * len(retain))]
+    rows += [rich.draw(world, retain, rng) for _ in range(rich_rows * len(retain))]
     rows += [_about_stranger(world, rng) for _ in range(round(STRANGERS * len(known_authors)))]
     rows += [_geography(city, rng) for city in CITIES]
     rng.shuffle(rows)

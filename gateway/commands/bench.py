@@ -10,11 +10,6 @@ import typer
 app = typer.Typer(help="Train and measure benchmark models; needs a checkout of the project.", no_args_is_help=True)
 
 
-@app.callback()
-def bench() -> None:
-    """Keeps `train` a sub-command while it is the only one."""
-
-
 @app.command()
 def train(
     out: Annotated[Path, typer.Option(help="Folder for the models, one sub-folder each.")],
@@ -58,3 +53,70 @@ def _tofu(out: Path, base: str, data: Path, device: str, steps: int | None) -> N
         train_tofu(out, base, data, device, steps)
     except (WeightsError, ValueError, FileNotFoundError) as error:
         raise typer.BadParameter(str(error)) from None
+
+
+@app.command()
+def leakage(
+    out: Annotated[Path, typer.Option(help="Folder for scorecard.json, report.html and, in work/, all logs.")],
+    tier: Annotated[str, typer.Option(help="tiny (CPU), small (seconds, knows little), or gpu.")] = "tiny",
+    seed: Annotated[int, typer.Option(help="Seed of the generated world.")] = 0,
+    backend: Annotated[str, typer.Option(help="vllm, local, or auto: vllm where it is installed.")] = "auto",
+    families: Annotated[str, typer.Option(help="narrow, core, all, or names with commas between them.")] = "core",
+    items: Annotated[int, typer.Option(min=4, help="Questions per family.")] = 200,
+    methods: Annotated[str, typer.Option(help="Bundles to compile, with commas between them; empty: all.")] = "",
+) -> None:
+    """Ask every system for what must be forgotten, in every way; compare with the model that never knew it."""
+    from importlib.util import find_spec
+
+    try:
+        from benchmarks.leakage.arms import METHODS
+        from benchmarks.leakage.run import run
+        from benchmarks.leakage.suite import suite
+        from benchmarks.worlds.gold import MEMBERS, gold
+        from benchmarks.worlds.publish import tier_world
+        from benchmarks.worlds.recipe import TIERS
+    except ModuleNotFoundError as error:
+        raise typer.BadParameter(
+            f"{error.name} is missing: `lethe bench` runs in a checkout with torch, transformers and [dev] installed"
+        ) from None
+    if tier not in ("tiny", "small", "gpu"):
+        raise typer.BadParameter(f"{tier} is not a tier of a generated world", param_hint="--tier")
+    chosen = tuple(methods.split(",")) if methods else tuple(METHODS)
+    unknown = [name for name in chosen if name not in METHODS]
+    if unknown:
+        raise typer.BadParameter(
+            f"{unknown[0]} is not a method; there are {', '.join(METHODS)}", param_hint="--methods"
+        )
+    if backend == "auto":
+        backend = "vllm" if find_spec("vllm") else "local"
+    try:
+        asked = suite(families)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--families") from None
+    world = tier_world(tier, seed)
+    models = {name: gold(world, name, TIERS[tier]) for name in MEMBERS}
+    out.mkdir(parents=True, exist_ok=True)
+    card = run(world, models, out, backend=backend, items=items, families=asked, methods=chosen)
+    for name, worst in card["headline"].items():
+        typer.echo(f"{name}: worst family {worst['family']}, excess {worst['excess']}")
+    typer.echo(f"wrote {out / 'scorecard.json'} and {out / 'report.html'}")
+
+
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(help="A scorecard.json.", exists=True, dir_okay=False)],
+    after: Annotated[Path, typer.Argument(help="Another one about the same world.", exists=True, dir_okay=False)],
+) -> None:
+    """List the families whose excess leak changed by more than both intervals."""
+    import json
+
+    from benchmarks.leakage.compare import changes
+
+    try:
+        found = list(changes(json.loads(before.read_text()), json.loads(after.read_text())))
+    except (KeyError, ValueError) as error:
+        raise typer.BadParameter(f"the scorecards cannot be compared: {error}") from None
+    for change in found:
+        if change.clear:
+            typer.echo(f"{change.arm}, {change.family}: {change.before:.2f} -> {change.after:.2f}")
+    typer.echo(f"{sum(c.clear for c in found)} of {len(found)} families changed clearly")

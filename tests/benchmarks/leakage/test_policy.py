@@ -28,5 +28,5 @@ def test_the_harmless_questions_are_about_authors_that_no_fit_has_seen(tmp_path:
     write_policy(world, tmp_path, {"name": "eco", "kind": "noise"})
     given = (tmp_path / "retain.jsonl").read_text()
     asked = harmless_authors(world)
-    assert len(asked) == len(world.split("retain")) - NEIGHBOURS
+    assert len(asked) == (1 - NEIGHBOURS) * len(world.split("retain"))
     assert not any(world.authors[number].name in given for number in asked)
