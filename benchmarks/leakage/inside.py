@@ -22,7 +22,8 @@ from steering.bundle import PROGRAM
 from steering.engine.local.model import Edit, LocalModel
 from steering.program import Program, load_program
 
-WRONG = 5
+WRONG, FEW = 5, 3
+"""Wrong answers per question; fewer in a world that has too few titles."""
 SAMPLED = "sample_direct"
 """The family that asks the plain questions at temperature 1."""
 Floats = NDArray[np.float64]
@@ -54,11 +55,12 @@ class Inside:
 def truth_ratios(inside: Inside, world: World, items: Sequence[Item]) -> Floats:
     """Geometric mean probability of wrong answers over that of the right one, per item `[n]` (TOFU, geometric)."""
     pairs = []
+    wrong = WRONG if len(world.split("forget")) > WRONG else FEW
     for asked in items:
         name = world.authors[asked.author].name
-        answers = [asked.answer, *(sentence(asked.attribute, name, wrong) for wrong in world.wrong(asked, WRONG))]
+        answers = [asked.answer, *(sentence(asked.attribute, name, other) for other in world.wrong(asked, wrong))]
         pairs += [inside.pair(world, asked, answer) for answer in answers]
-    means = np.array([s.logprobs.mean() for s in score(inside.model, pairs)]).reshape(len(items), WRONG + 1)
+    means = np.array([s.logprobs.mean() for s in score(inside.model, pairs)]).reshape(len(items), wrong + 1)
     return np.asarray(np.exp(means[:, 1:].mean(1) - means[:, 0]), np.float64)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -93,6 +94,7 @@ def leakage(
         asked = suite(families)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--families") from None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the engines as Ctrl-C does
     world = tier_world(tier, seed)
     models = {name: gold(world, name, TIERS[tier]) for name in MEMBERS}
     out.mkdir(parents=True, exist_ok=True)
