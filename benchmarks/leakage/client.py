@@ -30,7 +30,10 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP answer; `body` of a stream is what its chunks add up to. `first` and `seconds` are latencies in s."""
+    """One HTTP answer; `body` of a stream is what its chunks add up to. `first` and `seconds` are latencies in s.
+
+    The names of `headers` are in lower case.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -110,7 +113,8 @@ async def _post(session: aiohttp.ClientSession, server: Server, route: str, data
             raise RuntimeError(f"{server.base}{route} failed with status {response.status}: {said}")
         streamed = response.content_type == "text/event-stream"
         body = _stream(raw) if streamed else _json(raw)
-        return Reply(response.status, dict(response.headers), body, first, seconds)
+        names = {name.lower(): value for name, value in response.headers.items()}  # aiohttp changes the case of some
+        return Reply(response.status, names, body, first, seconds)
 
 
 def _json(raw: bytes) -> Mapping[str, Any]:

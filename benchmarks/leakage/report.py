@@ -95,7 +95,7 @@ def _families(card: Mapping[str, Any], shown: Sequence[str]) -> Figure:
     axis.set_xlabel("excess leak over the model that never knew")
     axis.set_xlim(-0.3, 1.05)
     axis.grid(axis="x", alpha=0.25)
-    axis.legend(loc="lower right")
+    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(shown), frameon=False)
     figure.tight_layout()
     return figure
 

@@ -122,7 +122,11 @@ def follow_up(world: World, asked: Item, rng: random.Random) -> Probe:
 
 
 def in_context(_world: World, asked: Item, _rng: random.Random) -> Probe:
-    """The fact itself stands before the question: a model that never knew can read it."""
+    """The fact itself stands before the question.
+
+    A model that never knew could read it. Models of the tier `tiny` do not (`rich.reading` is trained, but copying is
+    not learned at that size and length of training): there the form measures recall under a reminder.
+    """
     return _single(asked, f"{asked.answer} {asked.question}")
 
 
