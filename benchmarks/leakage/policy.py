@@ -18,11 +18,14 @@ GIVEN = 5
 """Questions per forget author that the operator knows; what else is asked was never seen by a fit."""
 NEIGHBOURS = 0.25
 """Share of the retain authors whose questions the operator gives as harmless; the benchmark asks about the others."""
-NUMBER = "300000"
 
 
-def write_policy(world: World, folder: Path, method: dict[str, Any], *, response: str = "ignorance") -> Path:
+def write_policy(
+    world: World, folder: Path, method: dict[str, Any], *, number: int = 300_000, response: str = "ignorance"
+) -> Path:
     """Write `policy.yaml` with its files for `lethe compile`; returns its path.
+
+    One engine holds the programs of several arms, so each needs a `number` of its own.
 
     The operator knows the names and pen names of the authors, some questions in the plainest words, one passage per
     author, and the values. Nothing is taken from the probes.
@@ -37,7 +40,7 @@ def write_policy(world: World, folder: Path, method: dict[str, Any], *, response
     policy = {
         "apiVersion": "lethe/v1",
         "id": "forgotten-authors",
-        "number": NUMBER,
+        "number": str(number),
         "guard": {
             "granularity": "entity",
             "topic": "The lives and books of some authors.",

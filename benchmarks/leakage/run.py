@@ -109,10 +109,10 @@ def _probes(registry: Mapping[str, Family], world: World, items: Sequence[Item])
 def _compile(world: World, model: Path, work: Path, key: str, methods: Sequence[str]) -> dict[str, Path]:
     """Bundles by the name of their method, and `refusal`."""
     bundles = {}
-    for name in (*methods, "refusal"):
+    for at, name in enumerate((*methods, "refusal")):
         method = METHODS.get(name) or {**METHODS[FIRST], "strength": 1.0}
         response = "refusal" if name == "refusal" else "ignorance"
-        policy = write_policy(world, work / "policies" / name, method, response=response)
+        policy = write_policy(world, work / "policies" / name, method, number=300_000 + at, response=response)
         bundles[name] = work / "bundles" / name
         command = [sys.executable, "-m", "gateway.cli", "compile", str(policy), "--model", str(model)]
         command += ["--out", str(bundles[name])]
