@@ -15,7 +15,7 @@ READY = $(VENV)/.ready-$(EXTRAS)
 .PHONY: demo test lint format setup bench clean
 
 demo: $(READY)
-	$(VENV)/bin/lethe demo
+	$(VENV)/bin/lethe demo $(if $(filter engine,$(EXTRAS)),--backend local)
 
 test: $(READY) $(THIN)/.ready
 	OMP_NUM_THREADS=1 LETHE_THIN_PYTHON=$(abspath $(THIN))/bin/python $(VENV)/bin/python -m pytest

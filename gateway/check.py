@@ -51,7 +51,7 @@ def check(path: Path | None = None) -> tuple[Settings | None, list[Mistake]]:
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
         return None, [*(mistake for e in errors for mistake in _explain(e)), *mistakes]
-    return settings, [*mistakes, *_bundles(settings)]
+    return settings, [*mistakes, *_placeholders(settings), *_bundles(settings)]
 
 
 def _explain(error: Any) -> Iterator[Mistake]:
@@ -101,6 +101,13 @@ def _variables(environment: Mapping[str, str]) -> Iterator[Mistake]:
         near = difflib.get_close_matches(name, known | OTHER_VARIABLES, 1)
         hint = f"did you mean {near[0]}?" if near else "it sets nothing"
         yield Mistake(name, f"unknown variable, {hint}", fatal=False)
+
+
+def _placeholders(settings: Settings) -> Iterator[Mistake]:
+    for i, key in enumerate(settings.keys):
+        if not key.sha256.strip("0"):
+            text = "this is the placeholder of the example, with which nobody gets in; `lethe keygen --tenant NAME`"
+            yield Mistake(f"keys.{i}.sha256", f"{text} prints an entry", fatal=False)
 
 
 def _bundles(settings: Settings) -> Iterator[Mistake]:

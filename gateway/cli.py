@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
 
 from gateway.commands import audit, bench, models
 from gateway.commands.check import check
@@ -16,11 +19,30 @@ from gateway.commands.serve import serve
 COMMANDS = (demo, serve, check, keygen, policies)
 GROUPS = {"audit": audit.app, "bench": bench.app, "models": models.app}
 
+EXTRAS = {"torch": "engine", "transformers": "engine", "gguf": "engine", "vllm": "vllm", "openai": "demo"}
+"""Library -> the extra that brings it."""
+
+
+class Commands(TyperGroup):
+    """The commands; a library that is not installed is named with the extra that brings it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            extra = EXTRAS.get(error.name or "")
+            if extra is None:
+                raise
+            typer.secho(f"{error.name} is not installed: pip install 'lethe-llm[{extra}]'", fg="red", err=True)
+            raise typer.Exit(1) from None
+
 
 def build() -> typer.Typer:
     """The application with all its commands."""
     app = typer.Typer(
         name="lethe",
+        cls=Commands,
         help="Makes a served language model behave as if it had never learned something.",
         no_args_is_help=True,
         pretty_exceptions_show_locals=False,  # locals hold keys and texts

@@ -33,29 +33,34 @@ def demo(
     backend: Annotated[str, typer.Option(help="vllm, local, or auto: vllm where it is installed.")] = "auto",
     policy: Annotated[Path, typer.Option(help="Folder with policy.yaml and the questions.")] = EXAMPLE,
     questions: Annotated[str, typer.Option(help="Folder of the questions, in the policy's.")] = "heldout",
-    port: Annotated[int, typer.Option(help="Port of the gateway.")] = 8080,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the gateway.")] = 8080,
     serve: Annotated[bool, typer.Option(help="Stay up until Ctrl-C.")] = True,
     report: Annotated[
-        Path | None, typer.Option("--json", help="Ask all held-out questions and write the result here.")
+        Path | None, typer.Option("--json", help="Ask all the questions of the folder and write the result here.")
     ] = None,
 ) -> None:
     """Show a real model that no longer knows what the example policy says it must not know."""
     from rich.console import Console
 
-    from gateway.demo.services import ServiceError
+    from gateway.demo import services
 
     console = Console()
     for file in (policy / "policy.yaml", policy / questions / "forget.jsonl", policy / questions / "retain.jsonl"):
         if not file.is_file():
-            console.print(f"[red]{file} is missing; run the demonstration from a checkout or give --policy[/red]")
+            hint = "run the demonstration from a checkout or give --policy" if policy == EXAMPLE else "see --policy"
+            console.print(f"[red]{file} is missing; {hint}[/red]", soft_wrap=True)
             raise typer.Exit(2)
+    if backend not in ("auto", "vllm", "local"):
+        raise typer.BadParameter(f"{backend} is not a backend; use vllm, local or auto", param_hint="--backend")
+    if not services.is_free(port):
+        raise typer.BadParameter(f"port {port} is taken; choose another one", param_hint="--port")
     if backend == "auto":
         backend = "vllm" if importlib.util.find_spec("vllm") else "local"
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends engine and gateway as Ctrl-C does
     try:
         with ExitStack() as stack:
             _run(model, backend, policy, policy / questions, port, report, stack, console, stay=serve)
-    except ServiceError as error:
+    except services.ServiceError as error:
         console.print(f"[red]{error}[/red]", soft_wrap=True, markup=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
@@ -78,21 +83,22 @@ def _run(
     from steering.weights import KNOWN, fetch, home
 
     folder = home() / "demo"
-    folder.mkdir(parents=True, exist_ok=True)
+    logs = folder / f"port-{port}"  # another demonstration on another port has its own
+    logs.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, **_keys(folder)}
     if model in KNOWN:
         with console.status(f"fetching {model} (once)"):
             fetch(model, lambda *_: None)
     bundle = _bundle(folder, policy, model, environment, console)
     engine_port = services.free_port()
-    config, audit, api_key = _settings(folder, port, engine_port, bundle)
+    config, audit, api_key = _settings(logs, port, engine_port, bundle)
     began = time.monotonic()
-    with console.status(f"starting the {backend} engine and the gateway; logs are in {folder}"):
+    with console.status(f"starting the {backend} engine and the gateway; logs are in {logs}"):
         engine = stack.enter_context(
-            services.running(services.engine(model, backend, engine_port, environment, folder / "engine.log"))
+            services.running(services.engine(model, backend, engine_port, environment, logs / "engine.log"))
         )
         gateway = stack.enter_context(
-            services.running(services.gateway(config, port, environment, folder / "gateway.log"))
+            services.running(services.gateway(config, port, environment, logs / "gateway.log"))
         )
         engine.wait(600)
         gateway.wait(120)
@@ -114,9 +120,10 @@ def _run(
         console.print(f"wrote {report}")
     if stay:
         curl = _curl(port, api_key, name)
-        console.print(f"\nThe gateway stays up; Ctrl-C ends it. Try:\n\n{curl}\n", highlight=False, soft_wrap=True)
+        told = f"\nThe gateway stays up; Ctrl-C ends it, and with it this API key. Try:\n\n{curl}\n"
+        console.print(told, highlight=False, soft_wrap=True)
         engine.process.wait()
-        raise services.ServiceError(f"the engine ended; its log is {folder / 'engine.log'}")
+        raise services.ServiceError(f"the engine ended; its log is {logs / 'engine.log'}")
 
 
 def _keys(folder: Path) -> dict[str, str]:
@@ -140,7 +147,7 @@ def _bundle(folder: Path, policy: Path, model: str, environment: Mapping[str, st
         digest.update(file.read_bytes())
     bundle = folder / f"bundle-{digest.hexdigest()[:16]}"
     if not (bundle / "manifest.json").is_file():
-        console.print("compiling the policy; this is done once")
+        console.print("compiling the policy; this is done once and takes five to ten minutes on a CPU")
         command = [sys.executable, "-m", "gateway.cli", "compile", str(policy / "policy.yaml"), "--model", model]
         outcome = subprocess.run([*command, "--out", str(bundle)], env=environment, check=False)  # noqa: S603 - our own
         if outcome.returncode:
@@ -214,7 +221,8 @@ def _show(result: Mapping[str, Any], console: Any) -> None:
     from rich.table import Table
 
     forget, retain = result["forget"], result["retain"]
-    for title, part in (("must be forgotten", forget), ("must stay as it is", retain)):
+    known = "must be forgotten, those that the bare engine can answer"
+    for title, part in ((known, forget), ("must stay as it is", retain)):
         table = Table(title=f"\nQuestions whose answer {title}", show_lines=True)
         for heading in ("question", "bare engine", "through Lethe"):
             table.add_column(heading, ratio=1)

@@ -81,6 +81,17 @@ def gateway(config: Path, port: int, environment: Mapping[str, str], log: Path) 
     return Service("gateway", command, environment, log, f"http://127.0.0.1:{port}/readyz")
 
 
+def is_free(port: int) -> bool:
+    """Whether somebody could listen on this port of the loopback address."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def free_port() -> int:
     """A port that is free now."""
     with socket.socket() as probe:

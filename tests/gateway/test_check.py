@@ -190,3 +190,10 @@ def test_every_setting_is_described() -> None:
         if not re.match(r".{10,}", field.description or "")
     ]
     assert missing == []
+
+
+def test_the_placeholder_of_the_example_is_told(tmp_path: Path) -> None:
+    key = f"keys: [{{tenant: a, sha256: '{'0' * 64}'}}]\n"
+    settings, mistakes = check(write(key, tmp_path))
+    assert settings is not None
+    assert [(m.where, m.fatal) for m in mistakes] == [("keys.0.sha256", False)]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -106,3 +107,41 @@ def test_audit_verify(tmp_path: Path) -> None:
     done = runner.invoke(main, ["audit", "verify", str(path)])
     assert done.exit_code == 1
     assert "line 1" in done.output.replace("\n", "")
+
+
+def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    monkeypatch.setenv("LETHE_HOME", str(tmp_path))
+
+    def absent(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'gguf'", name="gguf")
+
+    monkeypatch.setattr("steering.weights.fetch", absent)
+    result = runner.invoke(main, ["models", "fetch", "smollm2-135m-instruct"])
+    assert result.exit_code == 1
+    assert "gguf is not installed: pip install 'lethe-llm[engine]'" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--backend", "foo"], "foo is not a backend"),
+        (["--port", "99999999"], "65535"),
+        (["--policy", "nowhere"], "see --policy"),
+        (["--questions", "nothing"], "is missing"),
+    ],
+)
+def test_demo_checks_its_options_before_it_compiles(arguments: list[str], said: str) -> None:
+    result = runner.invoke(main, ["demo", *arguments])
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_demo_refuses_a_port_that_is_taken() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = runner.invoke(main, ["demo", "--port", str(port)])
+    assert result.exit_code == 2
+    assert f"port {port} is taken" in result.output
