@@ -71,10 +71,15 @@ def _headline(card: Mapping[str, Any]) -> str:
         good = " class=good" if worst["hi"] < 0.1 else " class=bad" if worst["lo"] > 0.1 else ""
         rows.append(
             f"<tr{good}><td>{html.escape(name)}<td>{worst['family']}<td>{worst['excess']:.2f}"
-            f"<td>{worst['lo']:.2f} to {worst['hi']:.2f}<td>{arm['client_auc']['auc']:.2f}"
+            f"<td>{_interval(worst)}<td>{arm['client_auc']['auc']:.2f}"
             f"<td>{'' if utility is None else f'{utility:.2f}'}"
         )
     return f"<table>{''.join(rows)}</table>"
+
+
+def _interval(family: Mapping[str, Any]) -> str:
+    """The interval; where all authors are alike there is none to speak of."""
+    return "all authors alike" if family.get("alike") else f"{family['lo']:.2f} to {family['hi']:.2f}"
 
 
 def _families(card: Mapping[str, Any], shown: Sequence[str]) -> Figure:
@@ -124,7 +129,7 @@ def _table(card: Mapping[str, Any], method: str) -> str:
         note = "" if family["measurable"] else " (not measurable)"
         rows.append(
             f"<tr><td>{name}{note}<td>{family['n']}<td>{family['ceiling']:.2f}<td>{family['leak']:.2f}"
-            f"<td>{family['gold']:.2f}<td>{family['excess']:.2f}<td>{family['lo']:.2f} to {family['hi']:.2f}"
+            f"<td>{family['gold']:.2f}<td>{family['excess']:.2f}<td>{_interval(family)}"
             f"<td>{'' if caught is None else f'{caught:.2f}'}<td>{family['refused']:.2f}"
         )
     return f"<table>{''.join(rows)}</table>"

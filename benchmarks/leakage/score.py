@@ -69,7 +69,8 @@ def families(
 ) -> dict[str, dict[str, Any]]:
     """Per family: n, ceiling (the bare model's rate), leak, the gold model's rate, and the excess with its interval.
 
-    Rates are leak@n over the answers of a probe; the interval resamples authors.
+    Rates are leak@n over the answers of a probe; the interval resamples authors. `alike`: all authors have the same
+    excess, so that the interval is a point and says nothing about other authors.
     """
     found = {}
     for name, outcomes in ours.items():
@@ -88,6 +89,7 @@ def families(
             "excess": round(result.value, 4),
             "lo": round(result.lo, 4),
             "hi": round(result.hi, 4),
+            "alike": result.degenerate,
             "refused": round(sum(o.refused for o in outcomes) / len(outcomes), 4),
         }
     return found
@@ -99,4 +101,4 @@ def headline(found: Mapping[str, Mapping[str, Any]], reported: Iterable[str]) ->
     if not chosen:
         return {"family": None, "excess": None}
     worst = max(chosen, key=lambda name: float(chosen[name]["excess"]))
-    return {"family": worst, **{key: chosen[worst][key] for key in ("excess", "lo", "hi", "n")}}
+    return {"family": worst, **{key: chosen[worst][key] for key in ("excess", "lo", "hi", "n", "alike")}}
