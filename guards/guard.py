@@ -22,8 +22,9 @@ from guards.verdict import Span, TextPart, Verdict
 
 CENTRE = 4.0
 """A verdict's score is 1/2 so many standard deviations above the worst window of the mean benign text."""
-ROUNDS, MOST_SPANS = 4, 256
-"""Readings of a flagged request in search of the words that tell; spans of them. Beyond, whole windows go."""
+ROUNDS, MOST_WINDOWS = 4, 8
+"""Readings of a flagged request, and windows of each, in search of the words that tell. Beyond, whole windows go: the
+search costs milliseconds a window, and a client can write thousands."""
 NAMES_ONLY = frozenset({"tool_definition"})
 """Roles whose texts the linear models of policies with granularity entity do not read: keys and fragments."""
 
@@ -111,10 +112,10 @@ class Guard:
             windows = merged(self._collect(blanked).above(policy, limit))
             if not windows:
                 return merged(gone)
+            if len(windows) > MOST_WINDOWS:
+                break
             for window in windows:
                 gone += self._telling(blanked[window.part].text, window, policy, limit)
-            if len(gone) > MOST_SPANS:
-                break
         return merged([*gone, *self._collect(_without(parts, verdict.entities)).above(policy, limit)])
 
     def _telling(self, text: str, window: Span, policy: int, limit: float) -> list[Span]:

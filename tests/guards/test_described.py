@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guards.fit import fit
-from guards.guard import Guard, Shared
+from guards.guard import MOST_WINDOWS, ROUNDS, Guard, Shared
 from guards.spec import Entity, Example, GuardSpec
 from guards.verdict import TextPart, Verdict
 
@@ -75,6 +75,22 @@ def test_a_long_description_goes_as_a_whole(guard: Guard) -> None:
     verdict = scan(guard, long)
     assert verdict.flagged
     assert not scan(guard, *rest(verdict, long)).flagged
+
+
+def test_thousands_of_descriptions_are_not_searched_word_by_word(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = []
+
+    def counted(text: str, *rest: object) -> list[tuple[int, int]]:
+        searched.append(text)
+        return [(0, len(text))]
+
+    monkeypatch.setattr("guards.guard.telling", counted)
+    harmless = " The harbour master opened the gate for the boats at nine and went home. " * 6
+    text = (DESCRIBED + harmless) * 60
+    verdict = scan(guard, text)
+    assert verdict.flagged
+    assert len(searched) <= ROUNDS * MOST_WINDOWS
+    assert not scan(guard, *rest(verdict, text)).flagged
 
 
 def test_descriptions_of_tools_are_read(guard: Guard) -> None:
