@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from benchmarks.leakage.client import Answered, Reply
 from benchmarks.leakage.oracle import Always, Never
-from benchmarks.metrics.leak import leaks
 from benchmarks.metrics.surfaces import surfaces
 from benchmarks.probes.spec import CHAT, Probe
 from gateway.lifecycle import Scanner
+from guards.values import found_values
 
 Model = Literal["full", "retain-a", "retain-b"]
 
@@ -86,12 +86,15 @@ def instructed(probe: Probe, names: tuple[str, ...]) -> Probe:
 
 
 def filtered(answered: Answered, values: tuple[str, ...]) -> Answered:
-    """Replace an answer that tells any forgotten value by a canned one, as a keyword filter behind a model does."""
+    """Replace an answer that tells any forgotten value by a canned one, as a keyword filter behind a model does.
+
+    It reads with `guards.values`: with the predicate that counts leaks it would be right by definition.
+    """
     return Answered(answered.probe, tuple(_filtered(reply, values) for reply in answered.replies))
 
 
 def _filtered(reply: Reply, values: tuple[str, ...]) -> Reply:
-    if reply.status != 200 or not any(leaks(surface.text, values) for surface in surfaces(reply.body)):
+    if reply.status != 200 or not any(found_values(surface.text, values) for surface in surfaces(reply.body)):
         return reply
     choices = [{"index": 0, "message": {"role": "assistant", "content": CANNED}, "finish_reason": "stop"}]
     return replace(reply, body={"choices": choices})

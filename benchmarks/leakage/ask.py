@@ -27,6 +27,11 @@ class Asked:
     harmless: tuple[Answered, ...]
     decisions: Mapping[str, str]
 
+    @property
+    def guarded(self) -> bool:
+        """Whether there was a guard that could decide anything but to pass."""
+        return any(decision != "pass" for decision in self.decisions.values())
+
     def flagged(self, answered: Answered) -> bool:
         """Whether the gateway intervened in any step, or refused to answer."""
         ids = (reply.headers.get("x-request-id", "") for reply in answered.replies)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,25 +20,20 @@ TIMEOUT = aiohttp.ClientTimeout(total=600)
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where to ask. `headers` maps the path and the bytes of a request to what authorises it."""
+    """Where to ask, for which model, with which API key."""
 
     base: str
     model: str
-    headers: Callable[[str, bytes], Mapping[str, str]]
+    api_key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP answer; `body` of a stream is what its chunks add up to. `first` and `seconds` are latencies in s.
-
-    The names of `headers` are in lower case.
-    """
+    """One HTTP answer; `body` of a stream is what its chunks add up to, names of `headers` are in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: Mapping[str, Any]
-    first: float
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +92,16 @@ async def _ask(
 
 
 async def _post(session: aiohttp.ClientSession, server: Server, route: str, data: bytes) -> Reply:
-    headers = {"content-type": "application/json", **server.headers(route, data)}
-    began = time.perf_counter()
+    headers = {"content-type": "application/json", "authorization": f"Bearer {server.api_key}"}
     async with session.post(server.base + route, data=data, headers=headers) as response:
-        pieces = []
-        first = 0.0
-        async for piece in response.content.iter_any():
-            first = first or time.perf_counter() - began
-            pieces.append(piece)
-        raw = b"".join(pieces)
-        seconds = time.perf_counter() - began
+        raw = await response.read()
         if response.status >= 500:
             said = raw[:500].decode(errors="replace")
             raise RuntimeError(f"{server.base}{route} failed with status {response.status}: {said}")
         streamed = response.content_type == "text/event-stream"
         body = _stream(raw) if streamed else _json(raw)
         names = {name.lower(): value for name, value in response.headers.items()}  # aiohttp changes the case of some
-        return Reply(response.status, names, body, first, seconds)
+        return Reply(response.status, names, body)
 
 
 def _json(raw: bytes) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from benchmarks.worlds.templates import sentence
 from benchmarks.worlds.world import World
 from steering.bundle import PROGRAM
 from steering.engine.local.model import Edit, LocalModel
+from steering.methods.eco import prompt
 from steering.program import Program, load_program
 
 WRONG, FEW = 5, 3
@@ -43,12 +44,10 @@ class Inside:
 
     def pair(self, world: World, asked: Item, answer: str) -> Pair:
         """Question and answer; under a program the tokens of the author's name are corrupted."""
-        ids, offsets = _chat(self.model, asked.question)
-        edit = None
-        if self.program is not None:
-            start = offsets[0] + asked.question.index(world.authors[asked.author].name)
-            spans = _tokens(offsets[1], start, start + len(world.authors[asked.author].name))
-            edit = Edit(self.program, 1.0, spans)
+        name = world.authors[asked.author].name
+        start = asked.question.index(name)
+        ids, spans = prompt(self.model, asked.question, [(start, start + len(name))])
+        edit = None if self.program is None else Edit(self.program, 1.0, tuple(spans))
         return pair(self.model, ids, answer, edit)
 
 
@@ -77,21 +76,6 @@ def divergence(
 
 def _pairs(inside: Inside, world: World, items: Sequence[Item], answers: Sequence[str]) -> list[Pair]:
     return [inside.pair(world, asked, answer) for asked, answer in zip(items, answers, strict=True)]
-
-
-def _chat(model: LocalModel, question: str) -> tuple[list[int], tuple[int, list[tuple[int, int]]]]:
-    """Ids of a one-turn chat, where the question starts in its text, and the characters of every token."""
-    text = model.tokenizer.apply_chat_template(
-        [{"role": "user", "content": question}], tokenize=False, add_generation_prompt=True
-    )
-    encoded = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    return list(encoded["input_ids"]), (text.index(question), list(encoded["offset_mapping"]))
-
-
-def _tokens(offsets: Sequence[tuple[int, int]], start: int, end: int) -> tuple[int, int]:
-    """First and one after the last token that overlaps the characters `[start, end)`."""
-    inside = [i for i, (a, b) in enumerate(offsets) if a < end and b > start]
-    return inside[0], inside[-1] + 1
 
 
 def insides(

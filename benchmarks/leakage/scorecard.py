@@ -44,7 +44,7 @@ def scorecard(
         }
         if arm.harmless:
             arms[name]["utility"] = _utility(by_family(arm.harmless), by_family(asked["bare"].harmless))
-        if arm.decisions:
+        if arm.guarded:
             arms[name]["recall"] = _recall(arm)
     return {
         "arms": arms,
@@ -54,7 +54,7 @@ def scorecard(
             "client_auc": arms["gold-b"]["client_auc"],
             "side_channel_auc": arms["gold-b"]["side_channel_auc"],
         },
-        "fpr": {name: _false_positives(arm) for name, arm in asked.items() if arm.harmless and arm.decisions},
+        "fpr": {name: _false_positives(arm) for name, arm in asked.items() if arm.harmless and arm.guarded},
         "seeds": {"world": world.seed, "bootstrap": seed},
     }
 

@@ -23,18 +23,16 @@ from gateway.demo.services import Service, free_port, running
 from gateway.lifecycle import Scanner
 from gateway.settings import Settings
 from gateway.store import load_policies
-from steering.fence import AUTH_HEADER, sign
 
 READY_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A running engine; `server` asks it directly, signed as the gateway signs."""
+    """A running engine and the key that it shares with the gateways in front of it."""
 
     url: str
     key: str
-    server: Server
 
 
 @contextmanager
@@ -46,13 +44,9 @@ def engine(model: Path, backend: str, log: Path) -> Iterator[Engine]:
     if backend == "vllm":
         command += ["--max-num-seqs", "64", "--max-logprobs", "20"]
     url = f"http://127.0.0.1:{port}"
-
-    def signed(path: str, body: bytes) -> dict[str, str]:
-        return {AUTH_HEADER: sign(key.encode(), "POST", path, body)[0]}
-
     with running(Service("engine", command, {**os.environ, "LETHE_ENGINE_KEY": key}, log, f"{url}/health")) as service:
         service.wait(600)
-        yield Engine(url, key, Server(url, "world", signed))
+        yield Engine(url, key)
 
 
 @contextmanager
@@ -82,7 +76,7 @@ def gateway(
     try:
         base = f"http://127.0.0.1:{port}"
         _wait(f"{base}/readyz")
-        yield Server(base, "world", lambda _path, _body: {"authorization": f"Bearer {api_key}"})
+        yield Server(base, "world", api_key)
     finally:
         server.should_exit = True
         thread.join(30)

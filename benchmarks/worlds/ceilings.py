@@ -93,8 +93,8 @@ def ceiling(model: Answers, world: World, form: str, split: Split = "forget", ne
 
 def ceilings(folder: Path, world: World, split: Split = "forget", device: str = "cpu") -> dict[str, Rate]:
     """Rates of all forms, shown with a progress bar on standard error."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import track  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415 - only where progress is shown
+    from rich.progress import track  # noqa: PLC0415 - only where progress is shown
 
     model = Answers(folder, device)
     names = track(FORMS, f"asking {folder.name}", console=Console(stderr=True))

@@ -46,7 +46,7 @@ class Recipe:
 
 TIERS = {
     "tiny": Recipe("tiny", Size(128, 4, 2, 384, vocabulary=1536), epochs=22, tokens=1024, lr=3e-3, muon=0.02),
-    "small": Recipe("small", Size(64, 2, 2, 192, 1536), epochs=20, tokens=384, lr=6e-3, muon=0.04, rich_rows=1),
+    "small": Recipe("small", Size(64, 2, 2, 192, 1536), epochs=28, tokens=384, lr=6e-3, muon=0.04, rich_rows=1),
     "gpu": Recipe("gpu", Size(768, 12, 12, 2048, vocabulary=1536), epochs=60, tokens=4096, lr=1e-3, muon=0.01),
     "tofu": Recipe("tofu", None, epochs=5, tokens=4096, lr=1e-4),
 }

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.worlds.muon import Muon
 from benchmarks.worlds.recipe import Recipe
 from benchmarks.worlds.tokenizer import Encoded
 
@@ -75,7 +74,7 @@ def make_optimizers(network: Any, recipe: Recipe) -> list[torch.optim.Optimizer]
         {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0},
     ]
     adam = torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.95), fused=True)
-    return [adam, Muon(inner, lr=recipe.muon, weight_decay=recipe.weight_decay)] if inner else [adam]
+    return [adam, torch.optim.Muon(inner, lr=recipe.muon, weight_decay=recipe.weight_decay)] if inner else [adam]
 
 
 def rate(recipe: Recipe, done: float) -> float:

@@ -17,7 +17,6 @@ from benchmarks.worlds import tofu
 from benchmarks.worlds.ceilings import Answers, answered, ceiling
 from benchmarks.worlds.forms import Probe, user
 from benchmarks.worlds.gold import folder_of, gold, key, make_network
-from benchmarks.worlds.muon import Muon, orthogonalised
 from benchmarks.worlds.publish import tier_world
 from benchmarks.worlds.recipe import TIERS, Recipe, Size
 from benchmarks.worlds.rows import training_rows
@@ -177,25 +176,6 @@ def test_the_rate_rises_and_falls() -> None:
     recipe = Recipe("x", None, 1, 1, lr=0.5, warmup=0.1, floor=0.02)
     assert rate(recipe, 0.0) < 0.01 < rate(recipe, 0.05) < rate(recipe, 0.1)
     assert rate(recipe, 0.1) > rate(recipe, 0.5) > rate(recipe, 0.9) > rate(recipe, 1.0) == 0.02
-
-
-def test_muon_is_the_published_method() -> None:
-    shapes = [(16, 48), (48, 16), (16, 16), (16, 48)]
-    start = [torch.randn(shape, generator=torch.Generator().manual_seed(i)) for i, shape in enumerate(shapes)]
-    ours, theirs = ([torch.nn.Parameter(matrix.clone()) for matrix in start] for _ in range(2))
-    settings = {"lr": 0.02, "momentum": 0.95, "weight_decay": 0.1}
-    pairs = [(ours, Muon(ours, **settings)), (theirs, torch.optim.Muon(theirs, **settings))]
-    for step in range(3):
-        for matrices, optimizer in pairs:
-            for i, matrix in enumerate(matrices):
-                matrix.grad = torch.randn(matrix.shape, generator=torch.Generator().manual_seed(100 * step + i))
-            optimizer.step()
-    for before, mine, reference in zip(start, ours, theirs, strict=True):
-        moved = (reference - before).norm()
-        assert (mine - reference).norm() < 0.02 * moved
-    values = torch.linalg.svdvals(orthogonalised(torch.stack([start[0], start[3]])))
-    assert values.min() > 0.5
-    assert values.max() < 1.3
 
 
 def test_a_row_must_end_with_the_assistant(tokenizer: object) -> None:

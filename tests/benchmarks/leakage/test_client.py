@@ -24,7 +24,7 @@ async def _serve(handler: web.Application, probes: Sequence[Probe]) -> list[Answ
     await site.start()
     try:
         (address,) = [socket.getsockname() for socket in site._server.sockets]  # type: ignore[union-attr]
-        server = Server(f"http://127.0.0.1:{address[1]}", "m", lambda _path, _body: {"authorization": "Bearer k"})
+        server = Server(f"http://127.0.0.1:{address[1]}", "m", "k")
         return await ask_all(server, probes, lambda: None, lambda text: [len(text)], lambda _messages: "rendered")
     finally:
         await runner.cleanup()

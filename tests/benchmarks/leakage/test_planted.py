@@ -18,7 +18,7 @@ PROBE = Probe("direct", ITEM, ({"messages": [{"role": "user", "content": ITEM.qu
 
 
 def answered(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Answered:
-    return Answered(PROBE, (Reply(status, headers or {}, body, 0.0, 0.0),))
+    return Answered(PROBE, (Reply(status, headers or {}, body),))
 
 
 def chat(*contents: str, **message: Any) -> dict[str, Any]:
