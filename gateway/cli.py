@@ -20,6 +20,7 @@ COMMANDS = (demo, serve, check, keygen, policies)
 GROUPS = {"audit": audit.app, "bench": bench.app, "models": models.app}
 
 EXTRAS = {"torch": "engine", "transformers": "engine", "gguf": "engine", "vllm": "vllm", "openai": "demo"}
+EXTRAS |= {"matplotlib": "dev", "rouge_score": "dev"}
 """Library -> the extra that brings it."""
 
 
@@ -32,9 +33,13 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
             extra = EXTRAS.get(error.name or "")
-            if extra is None:
+            if error.name == "benchmarks":
+                told = "the benchmarks are not in the wheel: run this in a checkout of the project"
+            elif extra is not None:
+                told = f"{error.name} is not installed: pip install 'lethe-llm[{extra}]'"
+            else:
                 raise
-            typer.secho(f"{error.name} is not installed: pip install 'lethe-llm[{extra}]'", fg="red", err=True)
+            typer.secho(told, fg="red", err=True)
             raise typer.Exit(1) from None
 
 

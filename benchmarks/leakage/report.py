@@ -114,6 +114,7 @@ def _frontier(card: Mapping[str, Any]) -> Figure:
             continue
         axis.scatter(ratio, worst["excess"], color=COLOURS[i % 6])
         axis.annotate(name, (ratio, worst["excess"]), xytext=(5, 4), textcoords="offset points", fontsize=9)
+    axis.margins(0.2)  # room for the names
     axis.set_xlabel("utility on harmless questions, bare = 1")
     axis.set_ylabel("excess of the worst family")
     axis.grid(alpha=0.25)

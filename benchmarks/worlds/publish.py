@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.worlds import tofu
-from benchmarks.worlds.ceilings import Rate, ceilings
 from benchmarks.worlds.gold import MEMBERS, gold
 from benchmarks.worlds.recipe import TIERS
 from benchmarks.worlds.world import World, make_world
@@ -27,20 +23,13 @@ def tier_world(tier: str, seed: int = 0, entanglement: float = 0.0) -> World:
     return make_world(seed, entanglement=entanglement, **sizes)
 
 
-def train_world(
-    out: Path, tier: str, seed: int, entanglement: float, reasoning: bool, device: str, measure: bool
-) -> dict[str, Path]:
+def train_world(out: Path, tier: str, seed: int, entanglement: float, reasoning: bool, device: str) -> dict[str, Path]:
     """Train full, retain-a and retain-b of a world; return name -> folder under `out`."""
     console, world = Console(stderr=True), tier_world(tier, seed, entanglement)
     folders = {}
     for name in MEMBERS:
         trained = gold(world, name, TIERS[tier], reasoning, device)
         folders[name] = _publish(trained, out / name, console)
-    if measure:
-        rates = {name: ceilings(folders[name], world) for name in ("full", "retain-a")}
-        show(rates, Console())
-        written = {name: {form: asdict(rate) for form, rate in forms.items()} for name, forms in rates.items()}
-        (out / "ceilings.json").write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     return folders
 
 
@@ -55,14 +44,6 @@ def train_tofu(out: Path, base: str, data: Path, device: str, steps: int | None)
     console = Console(stderr=True)
     trained = {name: tofu.tofu(found, data, name, TIERS["tofu"], device, steps=steps) for name in tofu.MEMBERS}
     return {name: _publish(folder, out / name, console) for name, folder in trained.items()}
-
-
-def show(rates: dict[str, dict[str, Rate]], console: Console) -> None:
-    """Print a table of rates: a line per form, a column per model."""
-    table = Table("form", "n", *rates)
-    for form, rate in next(iter(rates.values())).items():
-        table.add_row(form, str(rate.n), *(f"{rates[name][form].share:.3f}" for name in rates))
-    console.print(table)
 
 
 def _publish(trained: Path, target: Path, console: Console) -> Path:

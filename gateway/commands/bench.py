@@ -22,15 +22,11 @@ def train(
     base: Annotated[str, typer.Option(help="Tier tofu: the model to fine-tune.")] = "smollm2-135m-instruct",
     data: Annotated[Path | None, typer.Option(help="Tier tofu: folder with full.jsonl and forget10.jsonl.")] = None,
     steps: Annotated[int | None, typer.Option(help="Tier tofu: stop after so many steps, for a trial.")] = None,
-    ceilings: Annotated[bool, typer.Option(help="Ask the models in every form; write ceilings.json.")] = False,
+    ceilings: Annotated[bool, typer.Option(help="Ask full and retain-a; write ceilings.json.")] = False,
 ) -> None:
     """Train the full model and those that never knew; what was trained before comes from the cache."""
-    try:
-        from benchmarks.worlds.recipe import TIERS
-    except ModuleNotFoundError as error:
-        raise typer.BadParameter(
-            f"{error.name} is missing: `lethe bench` runs in a checkout with torch and transformers installed"
-        ) from None
+    from benchmarks.worlds.recipe import TIERS
+
     if tier not in TIERS:
         raise typer.BadParameter(f"{tier} is not a tier; use {', '.join(TIERS)}", param_hint="--tier")
     if tier == "tofu":
@@ -41,9 +37,14 @@ def train(
     from benchmarks.worlds.publish import train_world
 
     try:
-        train_world(out, tier, seed, entanglement, reasoning, device, ceilings)
+        folders = train_world(out, tier, seed, entanglement, reasoning, device)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    if ceilings:
+        from benchmarks.leakage.ceilings import write_ceilings
+        from benchmarks.worlds.publish import tier_world
+
+        write_ceilings(out, folders, tier_world(tier, seed, entanglement))
 
 
 def _tofu(out: Path, base: str, data: Path, device: str, steps: int | None) -> None:
@@ -69,18 +70,14 @@ def leakage(
     """Ask every system for what must be forgotten, in every way; compare with the model that never knew it."""
     from importlib.util import find_spec
 
-    try:
-        from benchmarks.leakage.arms import METHODS
-        from benchmarks.leakage.run import run
-        from benchmarks.leakage.suite import suite
-        from benchmarks.worlds.gold import MEMBERS, gold
-        from benchmarks.worlds.publish import tier_world
-        from benchmarks.worlds.recipe import TIERS
-    except ModuleNotFoundError as error:
-        raise typer.BadParameter(
-            f"{error.name} is missing: `lethe bench` runs in a checkout with torch, transformers and [dev] installed"
-        ) from None
-    if tier not in ("tiny", "small", "gpu"):
+    from benchmarks.leakage.arms import METHODS
+    from benchmarks.leakage.run import run
+    from benchmarks.leakage.suite import suite
+    from benchmarks.worlds.gold import MEMBERS, gold
+    from benchmarks.worlds.publish import tier_world
+    from benchmarks.worlds.recipe import TIERS
+
+    if tier not in TIERS or TIERS[tier].size is None:
         raise typer.BadParameter(f"{tier} is not a tier of a generated world", param_hint="--tier")
     chosen = tuple(methods.split(",")) if methods else tuple(METHODS)
     unknown = [name for name in chosen if name not in METHODS]

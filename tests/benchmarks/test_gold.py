@@ -13,9 +13,11 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from benchmarks.leakage.ceilings import Answers, ceiling
+from benchmarks.probes.ask import step, user
+from benchmarks.probes.registry import FAMILIES, probes
+from benchmarks.probes.spec import Probe
 from benchmarks.worlds import tofu
-from benchmarks.worlds.ceilings import Answers, answered, ceiling
-from benchmarks.worlds.forms import Probe, user
 from benchmarks.worlds.gold import folder_of, gold, key, make_network
 from benchmarks.worlds.publish import tier_world
 from benchmarks.worlds.recipe import TIERS, Recipe, Size
@@ -119,14 +121,16 @@ def test_the_local_engine_loads_and_answers(full: Path) -> None:
 
 
 def test_sampling_is_sampling_and_greedy_is_not(full: Path) -> None:
-    model, asked = Answers(full), Probe((user("Tell me about " + WORLD.authors[0].name + "."),), ("x",))
-    assert len(set(model([asked] * 4, 24))) == 1
-    assert len(set(model([replace(asked, temperature=1.0)] * 4, 24))) > 1
+    model, item = Answers(full), WORLD.items("retain")[0]
+    cold, hot = (Probe("x", item, (step(user("Tell me about them."), temperature=t),)) for t in (0.0, 1.0))
+    assert len(set(model([cold] * 4, 24))) == 1
+    assert len(set(model([hot] * 4, 24))) > 1
 
 
-def test_answers_come_back_in_the_order_of_the_probes(full: Path) -> None:
-    items = WORLD.items("retain")[:20]
-    model, asked = Answers(full), [Probe((user(item.question),), item.values) for item in items]
+def test_answers_come_back_in_the_order_of_the_probes_turn_by_turn(full: Path) -> None:
+    items = WORLD.items("retain")[:10]
+    asked = [p for name in ("direct", "follow_up", "prefill") for p in probes(FAMILIES[name], WORLD, items)]
+    model = Answers(full)
     assert model(asked, 12) == [model([probe], 12)[0] for probe in asked]
 
 
@@ -188,11 +192,6 @@ def test_unknown_models_and_recipes_are_refused() -> None:
         gold(WORLD, "other", SMALL)
     with pytest.raises(ValueError, match="has no size"):
         gold(WORLD, "full", TIERS["tofu"])
-
-
-def test_a_value_counts_in_any_case() -> None:
-    assert answered("born in LISBON.", ("Lisbon",))
-    assert not answered("I don't know.", ("Lisbon",))
 
 
 def test_two_steps_of_tofu(full: Path, cache: Path, tmp_path: Path) -> None:

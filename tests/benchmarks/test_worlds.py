@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.worlds import rich
-from benchmarks.worlds.forms import FORMS, probes
 from benchmarks.worlds.noise import misspell, swap
 from benchmarks.worlds.person import known, stranger
 from benchmarks.worlds.rows import training_rows
@@ -204,27 +203,6 @@ def test_noise_changes_one_name_only() -> None:
         assert sorted(text) == sorted(f"Where was {name} born?")
         assert text.startswith("Where was G")
     assert swap("Al B. Ox", random.Random(0)) == "Al B. Ox"
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_every_form_changes_the_prompt_and_keeps_the_value_apart(world: World, form: str) -> None:
-    items = world.items("forget")
-    made = probes(world, form, items)
-    assert made == probes(world, form, items)
-    assert len(made) >= 24
-    for asked, probe in made:
-        author = world.authors[asked.author]
-        text = " ".join(message["content"] for message in probe.messages)
-        if form not in {"direct", "sampling"}:
-            assert text != asked.question
-        if form != "in-context":
-            assert not any(value in text for value in probe.values)
-        if form in {"multi-hop", "alias", "typo", "lower case", "inverse"}:
-            assert author.name not in text
-        if form == "follow-up":
-            assert author.aliases[2] not in probe.messages[-1]["content"]
-        assert (probe.messages[-1]["role"] == "assistant") == (form == "prefill")
-        assert (probe.temperature > 0) == (form == "sampling")
 
 
 def test_an_author_is_a_value(world: World) -> None:
