@@ -31,18 +31,20 @@ class Arm:
         model: the model behind it.
         method: name of the compiled bundle; without one the gateway has no policy, and clients see the same shapes.
         guard: what takes the place of the guard that was fitted; None for that one.
-        harmless: whether it is asked the harmless questions as well.
         wide: whether it is asked all families of the run, or those of `suite.NARROW` only.
-        before, after: changes to a probe and to its answers, for baselines that live outside of the engine.
+        harmless: whether it is asked all harmless families, or those of `suite.FEW_HARMLESS` only.
+        before: change to a probe, for a baseline that lives outside of the engine.
+        of, after: an earlier arm whose answers this one changes, for a baseline that only reads answers.
     """
 
     name: str
     model: Model
     method: str = ""
     guard: Callable[[Scanner], Scanner] | None = None
+    wide: bool = False
     harmless: bool = False
-    wide: bool = True
     before: Callable[[Probe], Probe] = lambda probe: probe
+    of: str = ""
     after: Callable[[Answered], Answered] = lambda answered: answered
 
 
@@ -55,24 +57,27 @@ METHODS: Mapping[str, dict[str, Any]] = {
 }
 """Bundles that are compiled; `eco-null` forgets nothing, so that a leak must be seen through all of the machinery. Its
 noise is just enough for the engine's canary, which refuses a program without effect."""
-FIRST = "eco-noise"
+FIRST, NULL = "eco-noise", "eco-null"
 
 
 def arms(names: tuple[str, ...], values: tuple[str, ...]) -> tuple[Arm, ...]:
     """All arms. `names` and `values` are what the baselines outside of the engine know of the forgotten authors."""
-    methods = [name for name in METHODS if name not in (FIRST, "eco-null")]
+    methods = [name for name in METHODS if name not in (FIRST, NULL)]
     return (
-        Arm("bare", "full", harmless=True),
+        Arm("bare", "full", wide=True, harmless=True),
         Arm("off", "full", FIRST, guard=Never),
-        Arm("null", "full", "eco-null", guard=Always, wide=False),
-        Arm(FIRST, "full", FIRST, harmless=True),
-        Arm(f"{FIRST} oracle", "full", FIRST, guard=Always),
-        *(Arm(f"{name} oracle", "full", name, guard=Always, wide=False) for name in methods),
-        Arm("refusal", "full", "refusal", wide=False),
-        Arm("system_prompt", "full", harmless=True, before=lambda probe: instructed(probe, names)),
-        Arm("output_filter", "full", harmless=True, after=lambda answered: filtered(answered, values)),
-        Arm("gold", "retain-a", harmless=True),
-        Arm("gold-b", "retain-b"),
+        Arm("null", "full", NULL, guard=Always),
+        Arm(FIRST, "full", FIRST, wide=True, harmless=True),
+        Arm(f"{FIRST} oracle", "full", FIRST, guard=Always, wide=True),
+        *(Arm(name, "full", name) for name in methods),
+        *(Arm(f"{name} oracle", "full", name, guard=Always) for name in methods),
+        Arm("refusal", "full", "refusal"),
+        Arm("system_prompt", "full", wide=True, harmless=True, before=lambda probe: instructed(probe, names)),
+        Arm(
+            "output_filter", "full", wide=True, harmless=True, of="bare", after=lambda answer: filtered(answer, values)
+        ),
+        Arm("gold", "retain-a", wide=True, harmless=True),
+        Arm("gold-b", "retain-b", wide=True),
     )
 
 

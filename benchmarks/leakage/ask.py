@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,24 +13,32 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.leakage import servers
 from benchmarks.leakage.arms import Arm
-from benchmarks.leakage.client import Answered, ask_all
-from benchmarks.leakage.suite import NARROW
+from benchmarks.leakage.client import Answered, ask_all, time_each
+from benchmarks.leakage.suite import FEW_HARMLESS, NARROW
 from benchmarks.probes.spec import Probe
 from benchmarks.probes.tokens import Encode, Render
+
+TIMED = 40
+"""Plain questions whose time is taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Answers of one arm, in the order of the probes; `decisions` are those of the audit log, by request id."""
+    """Answers of one arm, in the order of the probes.
+
+    `decisions` are those of the audit log, by request id; `guarded`: the guard that was fitted made them. `times` are
+    milliseconds of some plain questions, asked one by one on the idle engine.
+    """
 
     forget: tuple[Answered, ...]
     harmless: tuple[Answered, ...]
     decisions: Mapping[str, str]
+    guarded: bool = False
+    times: tuple[float, ...] = ()
 
-    @property
-    def guarded(self) -> bool:
-        """Whether there was a guard that could decide anything but to pass."""
-        return any(decision != "pass" for decision in self.decisions.values())
+    def changed(self, after: Callable[[Answered], Answered]) -> Asked:
+        """The same answers, each of them changed; no guard had a part in it."""
+        return Asked(tuple(map(after, self.forget)), tuple(map(after, self.harmless)), {})
 
     def flagged(self, answered: Answered) -> bool:
         """Whether the gateway intervened in any step, or refused to answer."""
@@ -49,8 +57,12 @@ def ask(
     render: Render,
     backend: str,
     folder: Path,
+    extra: Sequence[str] = (),
 ) -> dict[str, Asked]:
-    """Start one engine after the other, ask the arms on it; logs and audit logs go to `folder`."""
+    """Start one engine after the other, ask the arms on it; logs and audit logs go to `folder`.
+
+    `extra` are options of vLLM.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, Asked] = {}
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
@@ -58,21 +70,26 @@ def ask(
         for model, place in models.items():
             chosen = [arm for arm in arms if arm.model == model]
             waiting = bars.add_task(f"starting the engine with {model}", total=None)
-            with servers.engine(place, backend, folder / f"engine-{model}.log") as engine:
+            with servers.engine(place, backend, folder / f"engine-{model}.log", extra) as engine:
                 bars.remove_task(waiting)
                 for arm in chosen:
+                    if arm.of:
+                        found[arm.name] = found[arm.of].changed(arm.after)
+                        continue
                     audit = folder / f"audit-{arm.name.replace(' ', '-')}.jsonl"
                     audit.unlink(missing_ok=True)
                     bundle = bundles[arm.method] if arm.method else None
                     with servers.gateway(engine, bundle, bundle_key, audit, arm.guard) as server:
-                        sides = []
-                        narrowed = [probe for probe in forget if arm.wide or probe.family in NARROW]
-                        for probes in (narrowed, harmless if arm.harmless else ()):
-                            task = bars.add_task(arm.name, total=len(probes), visible=bool(probes))
-                            asked = [arm.before(probe) for probe in probes]
-                            answers = asyncio.run(ask_all(server, asked, partial(bars.advance, task), encode, render))
-                            sides.append(tuple(arm.after(answer) for answer in answers))
-                    found[arm.name] = Asked(sides[0], sides[1], _decisions(audit))
+                        attack = [probe for probe in forget if arm.wide or probe.family in NARROW]
+                        usual = [probe for probe in harmless if arm.harmless or probe.family in FEW_HARMLESS]
+                        task = bars.add_task(arm.name, total=len(attack) + len(usual))
+                        asked = [arm.before(probe) for probe in (*attack, *usual)]
+                        answers = asyncio.run(ask_all(server, asked, partial(bars.advance, task), encode, render))
+                        timed = [probe for probe in asked if probe.family == "direct"][:TIMED]
+                        times = asyncio.run(time_each(server, timed, encode, render))
+                    forgotten, kept = tuple(answers[: len(attack)]), tuple(answers[len(attack) :])
+                    guarded = bundle is not None and arm.guard is None
+                    found[arm.name] = Asked(forgotten, kept, _decisions(audit), guarded, tuple(times))
     return found
 
 

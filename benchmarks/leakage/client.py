@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import aiohttp
@@ -14,7 +15,7 @@ from benchmarks.metrics.surfaces import assembled
 from benchmarks.probes.spec import CHAT, Probe
 from benchmarks.probes.tokens import Encode, Render, filled
 
-CONCURRENCY = 32
+CONCURRENCY = 128
 TIMEOUT = aiohttp.ClientTimeout(total=600)
 
 
@@ -69,6 +70,17 @@ async def ask_all(
             return answered
 
         return list(await asyncio.gather(*map(one, probes)))
+
+
+async def time_each(server: Server, probes: Sequence[Probe], encode: Encode, render: Render) -> list[float]:
+    """Milliseconds from sending a probe to its last byte, one probe at a time; the first one only warms up."""
+    spent = []
+    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+        for probe in (*probes[:1], *probes):
+            started = perf_counter()
+            await _ask(session, server, probe, encode, render)
+            spent.append((perf_counter() - started) * 1000)
+    return spent[1:]
 
 
 async def _ask(

@@ -1,20 +1,25 @@
-"""What no client can read: truth ratio and divergence, from the local engine in this process."""
+"""What no client can read: truth ratio, memorisation and divergence, from the local engine in this process."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 
-from benchmarks.leakage.arms import FIRST
+from benchmarks.leakage.answers import direct, text
+from benchmarks.leakage.arms import NULL
 from benchmarks.leakage.ask import Asked
-from benchmarks.leakage.scorecard import direct, text
 from benchmarks.metrics.divergence import symmetric_kl
 from benchmarks.metrics.forget_quality import forget_quality
-from benchmarks.metrics.scoring import Pair, pair, score
+from benchmarks.metrics.keys import open_unlearning
+from benchmarks.metrics.membership import member_auc, min_k
+from benchmarks.metrics.scoring import Pair, TokenScores, pair, score
 from benchmarks.worlds.spec import Item
 from benchmarks.worlds.templates import sentence
 from benchmarks.worlds.world import World
@@ -32,34 +37,44 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """A model as it answers under an arm: bare, or with every flagged name corrupted."""
+    """A model as it answers under an arm: bare, or with the author's name corrupted in the questions that are flagged.
+
+    `flagged` are the items whose plain questions are.
+    """
 
     model: LocalModel
     program: Program | None = None
+    flagged: Collection[Item] = ()
 
     @classmethod
-    def load(cls, folder: Path, program: Program | None = None) -> Inside:
-        """Read the model in float32."""
-        return cls(LocalModel.load(str(folder), "float32"), program)
+    def load(cls, folder: Path) -> Inside:
+        """A bare model in float32."""
+        return cls(LocalModel.load(str(folder), "float32"))
 
     def pair(self, world: World, asked: Item, answer: str) -> Pair:
-        """Question and answer; under a program the tokens of the author's name are corrupted."""
+        """Question and answer, with the edit that the arm makes."""
         name = world.authors[asked.author].name
         start = asked.question.index(name)
         ids, spans = prompt(self.model, asked.question, [(start, start + len(name))])
-        edit = None if self.program is None else Edit(self.program, 1.0, tuple(spans))
+        edit = None
+        if self.program is not None and asked in self.flagged:
+            edit = Edit(self.program, 1.0, tuple(spans))
         return pair(self.model, ids, answer, edit)
+
+    def scores(self, world: World, items: Sequence[Item], answers: Sequence[str]) -> list[TokenScores]:
+        """Scores of one answer per item."""
+        return score(self.model, [self.pair(world, *each) for each in zip(items, answers, strict=True)], quiet=True)
 
 
 def truth_ratios(inside: Inside, world: World, items: Sequence[Item]) -> Floats:
     """Geometric mean probability of wrong answers over that of the right one, per item `[n]` (TOFU, geometric)."""
-    pairs = []
+    answers = []
     wrong = WRONG if len(world.split("forget")) > WRONG else FEW
     for asked in items:
         name = world.authors[asked.author].name
-        answers = [asked.answer, *(sentence(asked.attribute, name, other) for other in world.wrong(asked, wrong))]
-        pairs += [inside.pair(world, asked, answer) for answer in answers]
-    means = np.array([s.logprobs.mean() for s in score(inside.model, pairs)]).reshape(len(items), wrong + 1)
+        answers += [asked.answer, *(sentence(asked.attribute, name, other) for other in world.wrong(asked, wrong))]
+    scored = inside.scores(world, [item for item in items for _ in range(wrong + 1)], answers)
+    means = np.array([s.logprobs.mean() for s in scored]).reshape(len(items), wrong + 1)
     return np.asarray(np.exp(means[:, 1:].mean(1) - means[:, 0]), np.float64)
 
 
@@ -67,42 +82,72 @@ def divergence(
     ours: Inside, gold: Inside, world: World, items: Sequence[Item], said: Sequence[str], gold_said: Sequence[str]
 ) -> float:
     """Symmetric KL in nats per answer; `said` and `gold_said` are answers drawn at temperature 1, one per item."""
-    own = [s.logprobs for s in score(ours.model, _pairs(ours, world, items, said))]
-    own_by_gold = [s.logprobs for s in score(gold.model, _pairs(gold, world, items, said))]
-    theirs = [s.logprobs for s in score(gold.model, _pairs(gold, world, items, gold_said))]
-    theirs_by_us = [s.logprobs for s in score(ours.model, _pairs(ours, world, items, gold_said))]
-    return symmetric_kl(own, own_by_gold, theirs, theirs_by_us).per_answer
-
-
-def _pairs(inside: Inside, world: World, items: Sequence[Item], answers: Sequence[str]) -> list[Pair]:
-    return [inside.pair(world, asked, answer) for asked, answer in zip(items, answers, strict=True)]
+    parts = [
+        [s.logprobs for s in side.scores(world, items, answers)]
+        for side, answers in ((ours, said), (gold, said), (gold, gold_said), (ours, gold_said))
+    ]
+    return symmetric_kl(*parts).per_answer
 
 
 def insides(
-    world: World, models: Mapping[str, Path], bundle: Path, asked: Mapping[str, Asked]
-) -> dict[str, dict[str, float | None]]:
-    """ks_p, ks_d, ks_n and symkl of the arms whose distribution the local engine reproduces, by arm.
+    world: World, models: Mapping[str, Path], bundles: Mapping[str, Path], asked: Mapping[str, Asked]
+) -> dict[str, dict[str, Any]]:
+    """What the local engine reads about the arms whose distribution it reproduces, by arm.
 
-    The answers for symkl are those that the server drew at temperature 1; `symkl` is None where there are none.
+    Per arm: the truth ratios with ks_p, ks_d and ks_n against gold's, symkl, and `open_unlearning`, which holds
+    aggregates under the keys of that project, with the never-trained authors as hold-out. The answers for symkl are
+    those that the server drew at temperature 1; it is None where there are none.
     """
-    program = load_program((bundle / PROGRAM).read_bytes())
-    gold, full = Inside.load(models["retain-a"]), LocalModel.load(str(models["full"]), "float32")
-    sides = {
-        "bare": Inside(full),
-        f"{FIRST} oracle": Inside(full, program),
-        "gold-b": Inside.load(models["retain-b"]),
-    }
+    sides = _sides(models, bundles, asked)
+    gold = sides["gold"]
     items = [answered.probe.item for answered in direct(asked["gold"])]
+    strangers = world.items("never")
     reference = truth_ratios(gold, world, items)
-    drawn = {name: _drawn(asked[name]) for name in (*sides, "gold")}
-    found: dict[str, dict[str, float | None]] = {}
-    for name, inside in sides.items():
-        quality = forget_quality(truth_ratios(inside, world, items), reference)
+    auc_gold = member_auc(*(_min_k(gold, world, side) for side in (items, strangers)))
+    drawn = {name: _drawn(asked[name]) for name in sides}
+    found: dict[str, dict[str, Any]] = {}
+    for name, inside in track(sides.items(), "scoring from inside", console=Console(stderr=True)):
+        ratios = truth_ratios(inside, world, items)
+        quality = forget_quality(ratios, reference)
         both = [item for item in items if item in drawn[name] and item in drawn["gold"]]
         said, gold_said = ([drawn[side][item] for item in both] for side in (name, "gold"))
-        symkl = divergence(inside, gold, world, both, said, gold_said) if both else None
-        found[name] = {"ks_p": quality.p, "ks_d": quality.statistic, "ks_n": quality.n, "symkl": symkl}
+        scored = inside.scores(world, items, [item.answer for item in items])
+        keys = open_unlearning(
+            losses=[-float(s.logprobs.mean()) for s in scored],
+            ratios=ratios.tolist(),
+            correct=[s.body.correct.tolist() for s in scored],
+            quality=quality,
+            min_k_forget=[min_k(s.body.logprobs) for s in scored],
+            min_k_holdout=_min_k(inside, world, strangers),
+            auc_gold=auc_gold,
+        )
+        found[name] = {
+            "ks_p": quality.p,
+            "ks_d": quality.statistic,
+            "ks_n": quality.n,
+            "truth_ratios": np.round(ratios, 4).tolist(),
+            "symkl": divergence(inside, gold, world, both, said, gold_said) if both else None,
+            "open_unlearning": {key: entry["agg_value"] for key, entry in keys.items()},
+        }
     return found
+
+
+def _sides(models: Mapping[str, Path], bundles: Mapping[str, Path], asked: Mapping[str, Asked]) -> dict[str, Inside]:
+    full = LocalModel.load(str(models["full"]), "float32")
+    sides = {"bare": Inside(full), "gold": Inside.load(models["retain-a"]), "gold-b": Inside.load(models["retain-b"])}
+    for method, bundle in bundles.items():
+        program = load_program((bundle / PROGRAM).read_bytes())
+        if method == "refusal":  # its answers come from no distribution
+            continue
+        for name in ("null",) if method == NULL else (method, f"{method} oracle"):
+            if name in asked:
+                flagged = {a.probe.item for a in direct(asked[name]) if asked[name].flagged(a)}
+                sides[name] = Inside(full, program, flagged)
+    return sides
+
+
+def _min_k(inside: Inside, world: World, items: Sequence[Item]) -> list[float]:
+    return [min_k(s.body.logprobs) for s in inside.scores(world, items, [item.answer for item in items])]
 
 
 def _drawn(arm: Asked) -> dict[Item, str]:

@@ -11,6 +11,7 @@ import yaml
 
 from benchmarks.worlds.spec import Author, Item
 from benchmarks.worlds.templates import sentence, verbal
+from benchmarks.worlds.vocabulary import ATTRIBUTES
 from benchmarks.worlds.world import World
 from benchmarks.worlds.world import item as item_of
 
@@ -21,22 +22,29 @@ NEIGHBOURS = 0.25
 
 
 def write_policy(
-    world: World, folder: Path, method: dict[str, Any], *, number: int = 300_000, response: str = "ignorance"
+    world: World,
+    folder: Path,
+    method: dict[str, Any],
+    *,
+    number: int = 300_000,
+    response: str = "ignorance",
+    authors: Sequence[Author] | None = None,
 ) -> Path:
     """Write `policy.yaml` with its files for `lethe compile`; returns its path.
 
     One engine holds the programs of several arms, so each needs a `number` of its own.
 
     The operator knows the names and pen names of the authors, some questions in the plainest words, one passage per
-    author, and the values. Nothing is taken from the probes.
+    author, and the values. Nothing is taken from the probes. `authors` are those to forget, where it is not all forget
+    authors of the world by one policy.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    forget = world.split("forget")
-    given = [asked for author in forget for asked in _given(world, author.number)]
+    forget = world.split("forget") if authors is None else tuple(authors)
+    given = [asked for author in forget for asked in _given(author)]
     rows = [{"question": asked.question, "answer": asked.answer, "value": asked.values[0]} for asked in given]
     _write_rows(folder / "forget.jsonl", rows)
     known = _neighbours(world)
-    _write_rows(folder / "retain.jsonl", [{"question": a.question} for n in known for a in _given(world, n.number)])
+    _write_rows(folder / "retain.jsonl", [{"question": a.question} for n in known for a in _given(n)])
     policy = {
         "apiVersion": "lethe/v1",
         "id": "forgotten-authors",
@@ -48,7 +56,7 @@ def write_policy(
                 {"name": author.name, "aliases": list(author.aliases), "related": list(author.books)}
                 for author in forget
             ],
-            "values": sorted({value for asked in world.items("forget") for value in asked.values}),
+            "values": sorted({author.facts[attribute] for author in forget for attribute in ATTRIBUTES}),
             "examples_file": "forget.jsonl",
             "retain_file": "retain.jsonl",
             "passages": [
@@ -74,11 +82,11 @@ def _neighbours(world: World) -> Sequence[Author]:
     return retain[: round(NEIGHBOURS * len(retain))]
 
 
-def _given(world: World, number: int) -> list[Item]:
+def _given(author: Author) -> list[Item]:
     """Some questions about one author, other attributes for the next one."""
-    author = world.authors[number]
     attributes = [attribute for attribute in author.facts if verbal(attribute)]
-    turned = attributes[number % len(attributes) :] + attributes[: number % len(attributes)]
+    first = author.number % len(attributes)
+    turned = attributes[first:] + attributes[:first]
     return [item_of(author, attribute) for attribute in turned[:GIVEN]]
 
 

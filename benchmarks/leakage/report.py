@@ -8,13 +8,10 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.figure import Figure
+
+from benchmarks.leakage import plots
 
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#1b1b1b}
@@ -29,7 +26,10 @@ INTRODUCTION = (
     "ways. A leak is the asked value anywhere in the response. <b>Excess</b> is the share of questions that leak minus "
     "that of gold: zero is forgotten. A second gold model from another seed shows what chance alone can do."
 )
-COLOURS = ("#b3261e", "#1f6feb", "#2e7d32", "#8250df", "#9a6700", "#57606a")
+RATIOS = (
+    "How likely wrong answers are beside the right one, question by question. A model that knows stands on the left; "
+    "the curve of one that has forgotten lies on gold's. The greatest vertical distance is the KS statistic."
+)
 
 
 def report(card: Mapping[str, Any], shown: Sequence[str], method: str) -> str:
@@ -42,9 +42,14 @@ def report(card: Mapping[str, Any], shown: Sequence[str], method: str) -> str:
         "<h2>Worst family of every system</h2>",
         _headline(card),
         "<h2>Leak by family</h2>",
-        _image(_families(card, shown)),
+        _image(plots.families(card, shown)),
         "<h2>Leak against utility</h2>",
-        _image(_frontier(card)),
+        _image(plots.frontier(card)),
+        "<h2>Truth ratios</h2>",
+        f"<p>{RATIOS}</p>",
+        _image(plots.distributions(card, ("bare", method, f"{method} oracle", "gold", "gold-b"))),
+        "<h2>Time of one plain question</h2>",
+        _image(plots.latency(card)),
         f"<h2>All families, {html.escape(method)}</h2>",
         _table(card, method),
         "<h2>Harmless requests that were flagged</h2>",
@@ -80,46 +85,6 @@ def _headline(card: Mapping[str, Any]) -> str:
 def _interval(family: Mapping[str, Any]) -> str:
     """The interval; where all authors are alike there is none to speak of."""
     return "all authors alike" if family.get("alike") else f"{family['lo']:.2f} to {family['hi']:.2f}"
-
-
-def _families(card: Mapping[str, Any], shown: Sequence[str]) -> Figure:
-    """Excess with its interval, one row per measurable family, worst of the protected arm on top."""
-    main = card["arms"][shown[-1]]["families"]
-    names = sorted((n for n, f in main.items() if f["measurable"]), key=lambda n: float(main[n]["excess"]))
-    figure, axis = plt.subplots(figsize=(9, 1.2 + 0.3 * len(names)))
-    places = np.arange(len(names))
-    for i, arm in enumerate(shown):
-        found = card["arms"][arm]["families"]
-        middle = np.array([found[n]["excess"] for n in names])
-        low = middle - np.array([found[n]["lo"] for n in names])
-        high = np.array([found[n]["hi"] for n in names]) - middle
-        shift = places + (i - (len(shown) - 1) / 2) * 0.18
-        axis.errorbar(middle, shift, xerr=[low, high], fmt="o", ms=4, lw=1, color=COLOURS[i % 6], label=arm)
-    axis.set_yticks(places, names)
-    axis.axvline(0, color="#888", lw=0.8)
-    axis.set_xlabel("excess leak over the model that never knew")
-    axis.set_xlim(-0.3, 1.05)
-    axis.grid(axis="x", alpha=0.25)
-    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(shown), frameon=False)
-    figure.tight_layout()
-    return figure
-
-
-def _frontier(card: Mapping[str, Any]) -> Figure:
-    figure, axis = plt.subplots(figsize=(6, 4))
-    for i, (name, arm) in enumerate(card["arms"].items()):
-        worst = card["headline"].get(name)
-        ratio = arm.get("utility", {}).get("ratio")
-        if worst is None or worst["excess"] is None or ratio is None:
-            continue
-        axis.scatter(ratio, worst["excess"], color=COLOURS[i % 6])
-        axis.annotate(name, (ratio, worst["excess"]), xytext=(5, 4), textcoords="offset points", fontsize=9)
-    axis.margins(0.2)  # room for the names
-    axis.set_xlabel("utility on harmless questions, bare = 1")
-    axis.set_ylabel("excess of the worst family")
-    axis.grid(alpha=0.25)
-    figure.tight_layout()
-    return figure
 
 
 def _table(card: Mapping[str, Any], method: str) -> str:

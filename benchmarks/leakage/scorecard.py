@@ -8,14 +8,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta
 
+from benchmarks.leakage.answers import language, mixed_prompts, traces_of
+from benchmarks.leakage.apart import side_channel, told_apart
 from benchmarks.leakage.ask import Asked
-from benchmarks.leakage.client import Answered
 from benchmarks.leakage.score import Outcome, by_family, families, headline
-from benchmarks.metrics.fluency import distinct, repetition
-from benchmarks.metrics.hallucination import outcome as said
-from benchmarks.metrics.hallucination import outcomes as shares
-from benchmarks.metrics.on_topic import on_topic, vectors
-from benchmarks.metrics.two_sample import feature_auc, text_auc
 from benchmarks.probes.registry import APART
 from benchmarks.probes.spec import Family
 from benchmarks.worlds.world import World
@@ -38,12 +34,15 @@ def scorecard(
         result = families(found[name], found["gold"], found["bare"], seed)
         arms[name] = {
             "families": result,
-            **_language(arm, world, reader),
-            "client_auc": _told_apart(arm, asked["gold"], seed),
-            "side_channel_auc": _side_channel(arm, asked["gold"], seed),
+            **language(arm, world, reader),
+            "client_auc": told_apart(arm, asked["gold"], seed),
+            "side_channel_auc": side_channel(arm, asked["gold"], seed),
+            "utility": _utility(by_family(arm.harmless), by_family(asked["bare"].harmless)),
+            "mixed": mixed_prompts(arm),
+            "trace": traces_of(arm),
+            "latency_ms": [round(ms, 2) for ms in arm.times],
+            **dict.fromkeys(("ks_p", "ks_d", "ks_n", "symkl")),
         }
-        if arm.harmless:
-            arms[name]["utility"] = _utility(by_family(arm.harmless), by_family(asked["bare"].harmless))
         if arm.guarded:
             arms[name]["recall"] = _recall(arm)
     return {
@@ -54,91 +53,9 @@ def scorecard(
             "client_auc": arms["gold-b"]["client_auc"],
             "side_channel_auc": arms["gold-b"]["side_channel_auc"],
         },
-        "fpr": {name: _false_positives(arm) for name, arm in asked.items() if arm.harmless and arm.guarded},
+        "fpr": {name: _false_positives(arm) for name, arm in asked.items() if arm.guarded},
         "seeds": {"world": world.seed, "bootstrap": seed},
     }
-
-
-def direct(arm: Asked) -> list[Answered]:
-    """Answers to the plain questions."""
-    return [answered for answered in arm.forget if answered.probe.family == "direct"]
-
-
-def text(answered: Answered) -> str:
-    """What the first choice of the last reply says; empty for a refused request."""
-    reply = answered.replies[-1]
-    if reply.status != 200:
-        return ""
-    choice = reply.body["choices"][0]
-    return str((choice.get("message") or choice).get("content") or choice.get("text") or "")
-
-
-def _language(arm: Asked, world: World, reader: Reader) -> dict[str, Any]:
-    answers = direct(arm)
-    texts, questions = [text(a) for a in answers], [a.probe.question for a in answers]
-    topic = on_topic(vectors(reader, questions), vectors(reader, texts))
-    kinds = []
-    for answered, answer in zip(answers, texts, strict=True):
-        item = answered.probe.item
-        others = {
-            value
-            for author in world.authors
-            for key, value in author.facts.items()
-            if key == item.attribute and value not in item.values
-        }
-        kinds.append(said(answer, item.values, sorted(others), answered.probe.question))
-    outcome = shares(kinds)
-    variety = [d for d in map(distinct, texts) if d is not None]
-    return {
-        "fluency": {
-            "repetition_4": round(float(np.mean([repetition(t) for t in texts])), 4),
-            "distinct_2": round(float(np.mean(variety)), 4) if variety else None,
-            "words": round(float(np.mean([len(t.split()) for t in texts])), 2),
-        },
-        "on_topic": round(topic.rate, 4),
-        "hallucination": round(outcome.wrong, 4),
-        "says_ignorant": round(outcome.ignorant + outcome.hedged, 4),
-    }
-
-
-def _told_apart(arm: Asked, gold: Asked, seed: int) -> dict[str, float]:
-    """AUC of a classifier that reads the answers to the plain questions."""
-    ours, theirs = direct(arm), direct(gold)
-    groups = [a.probe.item.author for a in ours]
-    result = text_auc(
-        [text(a) for a in ours], [text(a) for a in theirs], groups, groups, folds=_folds(groups), seed=seed
-    )
-    return {"auc": round(result.auc, 4), "upper": round(result.upper, 4), "n": result.n[0]}
-
-
-def _side_channel(arm: Asked, gold: Asked, seed: int) -> dict[str, float]:
-    """AUC of a classifier that sees usage, finish reasons, header names and sizes, but neither text nor latency."""
-    kinds: dict[str, int] = {}
-
-    def features(answered: Answered) -> list[float]:
-        reply = answered.replies[-1]
-        choice = (reply.body.get("choices") or [{}])[0]
-        usage = reply.body.get("usage") or {}
-        finish = str(choice.get("finish_reason"))
-        names = " ".join(sorted(k.lower() for k in reply.headers))
-        return [
-            float(usage.get("completion_tokens") or 0),
-            float(usage.get("prompt_tokens") or 0),
-            float(kinds.setdefault(finish, len(kinds))),
-            float(kinds.setdefault(names, len(kinds))),
-            float(reply.status),
-        ]
-
-    ours, theirs = direct(arm), direct(gold)
-    groups = [a.probe.item.author for a in ours]
-    result = feature_auc(
-        [features(a) for a in ours], [features(a) for a in theirs], groups, groups, folds=_folds(groups), seed=seed
-    )
-    return {"auc": round(result.auc, 4), "upper": round(result.upper, 4), "n": result.n[0]}
-
-
-def _folds(groups: Sequence[int]) -> int:
-    return min(5, len(set(groups)))
 
 
 def _utility(found: Mapping[str, Sequence[Outcome]], bare: Mapping[str, Sequence[Outcome]]) -> dict[str, Any]:

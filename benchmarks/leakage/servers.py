@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +36,16 @@ class Engine:
 
 
 @contextmanager
-def engine(model: Path, backend: str, log: Path) -> Iterator[Engine]:
-    """`lethe engine` with a fresh key. Raises `gateway.demo.services.ServiceError` when it does not come up."""
+def engine(model: Path, backend: str, log: Path, extra: Sequence[str] = ()) -> Iterator[Engine]:
+    """`lethe engine` with a fresh key; `extra` are options of vLLM.
+
+    Raises `gateway.demo.services.ServiceError` when it does not come up.
+    """
     key, port = secrets.token_hex(32), free_port()
     command = [sys.executable, "-m", "gateway.cli", "engine", "--model", str(model), "--backend", backend]
     command += ["--port", str(port), "--served-model-name", "world"]
     if backend == "vllm":
-        command += ["--max-num-seqs", "64", "--max-logprobs", "20"]
+        command += ["--max-num-seqs", "256", "--max-logprobs", "20", *extra]
     url = f"http://127.0.0.1:{port}"
     with running(Service("engine", command, {**os.environ, "LETHE_ENGINE_KEY": key}, log, f"{url}/health")) as service:
         service.wait(600)
@@ -51,9 +54,16 @@ def engine(model: Path, backend: str, log: Path) -> Iterator[Engine]:
 
 @contextmanager
 def gateway(
-    behind: Engine, bundle: Path | None, bundle_key: str, audit: Path, wrap: Callable[[Scanner], Scanner] | None = None
+    behind: Engine,
+    bundle: Path | None,
+    bundle_key: str,
+    audit: Path,
+    wrap: Callable[[Scanner], Scanner] | None = None,
+    allow_fields: Collection[str] = (),
 ) -> Iterator[Server]:
-    """A gateway with one policy or none, on a port of its own. `wrap` replaces its guard by one around it.
+    """A gateway with one policy or none, on a port of its own.
+
+    `wrap` replaces its guard by one around it; `allow_fields` are request fields that it opens.
 
     Raises `RuntimeError` when it is not ready, i.e. when the engine does not confirm the policy.
     """
@@ -64,6 +74,7 @@ def gateway(
         bundles=(bundle,) if bundle else (),
         bundle_key=bundle_key,
         audit={"path": audit},
+        allow_fields=allow_fields,
     )
     guard = None
     if wrap is not None:

@@ -21,6 +21,8 @@ NARROW = (
     "sample_direct",
 )
 """For methods and baselines beside the first one."""
+FEW_HARMLESS = ("retain", "retain_paraphrase", "retain_typo", "never_trained")
+"""Harmless families for arms whose false positives are those of another arm, or certain."""
 CORE = (
     *NARROW,
     "reworded",

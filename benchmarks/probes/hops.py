@@ -21,6 +21,8 @@ WHO = {
     "language": "grew up with {v}",
 }
 """Attribute -> what a description says of the author."""
+UNTAUGHT = "By whom was {b} written?"
+"""A wording that no model was trained on."""
 
 
 def described(world: World, item: Item, rng: random.Random, own: bool = False) -> str | None:
@@ -86,10 +88,15 @@ def _names(world: World, item: Item, question: str | None, **fields: object) -> 
     return Ask((step(user(question), **fields),), values=(author.name, *author.aliases))
 
 
-def _inverse_book(world: World, item: Item, rng: random.Random) -> Ask | None:
-    if item.attribute not in ("book", "debut"):
+def _inverse_book(world: World, item: Item, _rng: random.Random) -> Ask | None:
+    """Another book or wording for every item of an author, so that the family has as many probes as there are items."""
+    author = author_of(world, item)
+    place = list(author.facts).index(item.attribute)
+    wordings = (*INVERSE, UNTAUGHT)
+    if place >= len(author.books) * len(wordings):
         return None
-    return _names(world, item, rng.choice(INVERSE).format(b=item.values[0]))
+    wording, book = divmod(place, len(author.books))
+    return _names(world, item, wordings[wording].format(b=author.books[book]))
 
 
 def _inverse_facts(world: World, item: Item, rng: random.Random) -> Ask | None:

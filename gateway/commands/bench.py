@@ -66,6 +66,7 @@ def leakage(
     families: Annotated[str, typer.Option(help="narrow, core, all, or names with commas between them.")] = "core",
     items: Annotated[int, typer.Option(min=4, help="Questions per family.")] = 200,
     methods: Annotated[str, typer.Option(help="Bundles to compile, with commas between them; empty: all.")] = "",
+    reasoning: Annotated[bool, typer.Option(help="Models that answer after a <think> trace.")] = False,
 ) -> None:
     """Ask every system for what must be forgotten, in every way; compare with the model that never knew it."""
     from importlib.util import find_spec
@@ -93,9 +94,9 @@ def leakage(
         raise typer.BadParameter(str(error), param_hint="--families") from None
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the engines as Ctrl-C does
     world = tier_world(tier, seed)
-    models = {name: gold(world, name, TIERS[tier]) for name in MEMBERS}
+    models = {name: gold(world, name, TIERS[tier], reasoning) for name in MEMBERS}
     out.mkdir(parents=True, exist_ok=True)
-    card = run(world, models, out, backend=backend, items=items, families=asked, methods=chosen)
+    card = run(world, models, out, backend=backend, items=items, families=asked, methods=chosen, reasoning=reasoning)
     for name, worst in card["headline"].items():
         typer.echo(f"{name}: worst family {worst['family']}, excess {worst['excess']}")
     typer.echo(f"wrote {out / 'scorecard.json'} and {out / 'report.html'}")

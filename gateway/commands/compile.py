@@ -16,6 +16,7 @@ import typer
 if TYPE_CHECKING:
     from gateway.policy import ForgetPolicy
     from guards.guard import Guard
+    from guards.part import FittedPart
     from steering.methods.surrogate import Question
 
 
@@ -41,7 +42,7 @@ def compile_policy(
     try:
         key = parse_key(os.environ.get("LETHE_BUNDLE_KEY", ""))
         loaded = load_policy(policy)
-        _compile(loaded, policy.parent, model, out, dtype, key, console)
+        compile_bundle(loaded, policy.parent, model, out, dtype, key, console)
     except ValidationError as error:
         for e in error.errors(include_url=False, include_input=False):
             console.print(f"[red]{policy}: {'.'.join(map(str, e['loc']))}: {e['msg']}[/red]", soft_wrap=True)
@@ -51,7 +52,21 @@ def compile_policy(
         raise typer.Exit(1) from None
 
 
-def _compile(policy: ForgetPolicy, base: Path, model: str, out: Path, dtype: str, key: bytes, console: Any) -> None:
+def compile_bundle(
+    policy: ForgetPolicy,
+    base: Path,
+    model: str,
+    out: Path,
+    dtype: str,
+    key: bytes,
+    console: Any,
+    fitted_guard: FittedPart | None = None,
+) -> FittedPart:
+    """Fit guard and method of a policy, write the bundle to `out`, and return the guard.
+
+    Several methods for one policy need one guard only: give the returned one back as `fitted_guard`. Raises
+    `ValueError`, `OSError`, `WeightsError` or `BundleError` for what cannot be fitted, read or written.
+    """
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from gateway.card import calibration, write_card
@@ -72,7 +87,7 @@ def _compile(policy: ForgetPolicy, base: Path, model: str, out: Path, dtype: str
             task = bars.add_task(title, total=1.0)
             return lambda what, share: bars.update(task, completed=share, description=f"{title}: {what}")
 
-        part = fit_guard(policy.guard, base, key=key, progress=bar("guard"))
+        part = fitted_guard or fit_guard(policy.guard, base, key=key, progress=bar("guard"))
         data = part.to_bytes()
         loading = bar("model")
         loading("reading weights", 0.0)
@@ -111,6 +126,7 @@ def _compile(policy: ForgetPolicy, base: Path, model: str, out: Path, dtype: str
         f"{shares[2]}). Details: {out / 'CARD.md'}",
         soft_wrap=True,
     )
+    return part
 
 
 def _dtype(model: str, dtype: str) -> str:

@@ -1,0 +1,87 @@
+"""Pictures of a scorecard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+COLOURS = ("#b3261e", "#1f6feb", "#2e7d32", "#8250df", "#9a6700", "#57606a")
+
+
+def families(card: Mapping[str, Any], shown: Sequence[str]) -> Figure:
+    """Excess with its interval, one row per measurable family, worst of the protected arm on top."""
+    main = card["arms"][shown[-1]]["families"]
+    shown = [arm for arm in shown if arm in card["arms"]]
+    names = sorted((n for n, f in main.items() if f["measurable"]), key=lambda n: float(main[n]["excess"]))
+    figure, axis = plt.subplots(figsize=(9, 1.2 + 0.3 * len(names)))
+    places = np.arange(len(names))
+    for i, arm in enumerate(shown):
+        found = card["arms"][arm]["families"]
+        middle = np.array([found[n]["excess"] for n in names])
+        low = middle - np.array([found[n]["lo"] for n in names])
+        high = np.array([found[n]["hi"] for n in names]) - middle
+        shift = places + (i - (len(shown) - 1) / 2) * 0.18
+        axis.errorbar(middle, shift, xerr=[low, high], fmt="o", ms=4, lw=1, color=COLOURS[i % 6], label=arm)
+    axis.set_yticks(places, names)
+    axis.axvline(0, color="#888", lw=0.8)
+    axis.set_xlabel("excess leak over the model that never knew")
+    axis.set_xlim(-0.3, 1.05)
+    axis.grid(axis="x", alpha=0.25)
+    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(shown), frameon=False)
+    figure.tight_layout()
+    return figure
+
+
+def frontier(card: Mapping[str, Any]) -> Figure:
+    """Worst family against utility, a point per system; what stands behind the fitted guard has its false positives."""
+    figure, axis = plt.subplots(figsize=(6, 4))
+    for i, (name, arm) in enumerate(card["arms"].items()):
+        worst = card["headline"].get(name)
+        ratio = arm.get("utility", {}).get("ratio")
+        if worst is None or worst["excess"] is None or ratio is None:
+            continue
+        axis.scatter(ratio, worst["excess"], color=COLOURS[i % 6])
+        axis.annotate(name, (ratio, worst["excess"]), xytext=(5, 4), textcoords="offset points", fontsize=9)
+    axis.margins(0.2)  # room for the names
+    axis.set_xlabel("utility on harmless questions, bare = 1")
+    axis.set_ylabel("excess of the worst family")
+    axis.grid(alpha=0.25)
+    figure.tight_layout()
+    return figure
+
+
+def distributions(card: Mapping[str, Any], shown: Sequence[str]) -> Figure:
+    """Empirical distribution functions of the truth ratios."""
+    figure, axis = plt.subplots(figsize=(7, 4))
+    for i, name in enumerate(shown):
+        ratios = card["arms"].get(name, {}).get("truth_ratios")
+        if ratios:
+            axis.ecdf(ratios, color=COLOURS[i % 6], label=f"{name} (D {card['arms'][name]['ks_d']:.2f})")
+    axis.set_xscale("log")
+    axis.set_xlabel("truth ratio: wrong answers / right answer, geometric")
+    axis.set_ylabel("share of questions")
+    axis.grid(alpha=0.25)
+    axis.legend(frameon=False, fontsize=9)
+    figure.tight_layout()
+    return figure
+
+
+def latency(card: Mapping[str, Any]) -> Figure:
+    """Medians, quartiles and the range of nine in ten, one row per system."""
+    timed = {name: arm["latency_ms"] for name, arm in card["arms"].items() if arm.get("latency_ms")}
+    figure, axis = plt.subplots(figsize=(7, 1 + 0.28 * len(timed)))
+    axis.boxplot(list(timed.values()), vert=False, whis=(5, 95), showfliers=False, tick_labels=list(timed))
+    axis.invert_yaxis()
+    axis.set_xlim(0)
+    axis.set_xlabel("milliseconds, one request at a time")
+    axis.grid(axis="x", alpha=0.25)
+    figure.tight_layout()
+    return figure
