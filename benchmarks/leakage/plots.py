@@ -12,7 +12,10 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
+NEAR = 0.03
+"""Points of the frontier that are nearer than this are drawn as one."""
 COLOURS = ("#b3261e", "#1f6feb", "#2e7d32", "#8250df", "#9a6700", "#57606a")
 
 
@@ -41,16 +44,23 @@ def families(card: Mapping[str, Any], shown: Sequence[str]) -> Figure:
 
 
 def frontier(card: Mapping[str, Any]) -> Figure:
-    """Worst family against utility, a point per system; what stands behind the fitted guard has its false positives."""
-    figure, axis = plt.subplots(figsize=(6, 4))
-    for i, (name, arm) in enumerate(card["arms"].items()):
-        worst = card["headline"].get(name)
-        ratio = arm.get("utility", {}).get("ratio")
-        if worst is None or worst["excess"] is None or ratio is None:
+    """Worst family against utility; systems that lie on each other share a point."""
+    figure, axis = plt.subplots(figsize=(8, 4.5))
+    points: dict[tuple[float, float], list[str]] = {}
+    for name, worst in card["headline"].items():
+        ratio = card["arms"][name]["utility"]["ratio"]
+        if worst["excess"] is None or ratio is None:
             continue
-        axis.scatter(ratio, worst["excess"], color=COLOURS[i % 6])
-        axis.annotate(name, (ratio, worst["excess"]), xytext=(5, 4), textcoords="offset points", fontsize=9)
-    axis.margins(0.2)  # room for the names
+        near = (p for p in points if abs(p[0] - ratio) < NEAR and abs(p[1] - worst["excess"]) < NEAR)
+        points.setdefault(next(near, (ratio, worst["excess"])), []).append(name)
+    for i, (point, names) in enumerate(points.items()):
+        axis.scatter(*point, color=COLOURS[i % 6])
+        right, text = point[0] > 0.5, "\n".join(names)
+        offset = (-7 if right else 7, 8 if i % 2 else -8)  # neighbours' names stand at different heights
+        side = "right" if right else "left"
+        axis.annotate(text, point, offset, textcoords="offset points", ha=side, va="center", fontsize=8)
+    axis.set_xlim(-0.05, 1.1)
+    axis.set_ylim(-0.1, 1.1)
     axis.set_xlabel("utility on harmless questions, bare = 1")
     axis.set_ylabel("excess of the worst family")
     axis.grid(alpha=0.25)
@@ -66,6 +76,9 @@ def distributions(card: Mapping[str, Any], shown: Sequence[str]) -> Figure:
         if ratios:
             axis.ecdf(ratios, color=COLOURS[i % 6], label=f"{name} (D {card['arms'][name]['ks_d']:.2f})")
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_xlabel("truth ratio: wrong answers / right answer, geometric")
     axis.set_ylabel("share of questions")
     axis.grid(alpha=0.25)

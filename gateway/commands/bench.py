@@ -74,6 +74,7 @@ def leakage(
     from benchmarks.leakage.arms import METHODS
     from benchmarks.leakage.run import run
     from benchmarks.leakage.suite import suite
+    from benchmarks.leakage.table import markdown
     from benchmarks.worlds.gold import MEMBERS, gold
     from benchmarks.worlds.publish import tier_world
     from benchmarks.worlds.recipe import TIERS
@@ -97,8 +98,7 @@ def leakage(
     models = {name: gold(world, name, TIERS[tier], reasoning) for name in MEMBERS}
     out.mkdir(parents=True, exist_ok=True)
     card = run(world, models, out, backend=backend, items=items, families=asked, methods=chosen, reasoning=reasoning)
-    for name, worst in card["headline"].items():
-        typer.echo(f"{name}: worst family {worst['family']}, excess {worst['excess']}")
+    typer.echo(markdown(card))
     typer.echo(f"wrote {out / 'scorecard.json'} and {out / 'report.html'}")
 
 
