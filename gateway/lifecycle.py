@@ -96,7 +96,7 @@ class Lifecycle:
             if order.program is not None:
                 self.attested(order, reply)
             if reply.streamed:
-                return StreamRelay(reply, lambda problem: entry.close(200, problem))
+                return StreamRelay(reply, entry.close)
             body = await reply.read()
         entry.close(200)
         return Response(body, 200, {"content-type": reply.content_type})

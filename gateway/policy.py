@@ -23,7 +23,7 @@ class Scope(BaseModel):
 
     def covers(self, model: str, tenant: str) -> bool:
         """Whether a request of this tenant to this model is in scope."""
-        return any(m in ("*", model) for m in self.models) and any(t in ("*", tenant) for t in self.tenants)
+        return ("*" in self.models or model in self.models) and ("*" in self.tenants or tenant in self.tenants)
 
 
 class Rules(BaseModel):

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.disconnect import ClientGoneError, UntilDisconnect
 from gateway.errors import LetheError, UpstreamFailedError
-from gateway.stream import Frames, error_event
+from gateway.stream import Frames, error_event, only_comments
 from gateway.upstream import Reply
 
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
@@ -19,11 +19,13 @@ STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 class StreamRelay(Response):
     """Server-sent events, forwarded as they come.
 
-    A stream that ends without `[DONE]` is followed by one error event. `finished` is called once with what went wrong,
-    or None, also when the client leaves.
+    The head leaves with the first event: that of a flagged answer cannot leave before its attestation, and a client
+    with a stop-watch must not see the difference. A stream that breaks before that is answered with the error's own
+    status; one that ends later without `[DONE]` is followed by one error event. `finished` is called once with the
+    status and what went wrong, or None, also when the client leaves.
     """
 
-    def __init__(self, reply: Reply, finished: Callable[[str | None], None]) -> None:
+    def __init__(self, reply: Reply, finished: Callable[[int, str | None], None]) -> None:
         super().__init__(None, 200, {**STREAM_HEADERS, "content-type": reply.content_type})
         del self.headers["content-length"]
         self._reply, self._finished = reply, finished
@@ -33,23 +35,40 @@ class StreamRelay(Response):
         outcome: str | None = "aborted"
         try:
             async with UntilDisconnect(receive):
-                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                outcome = await self._relay(send)
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                error = await self._relay(send)
+                outcome = None if error is None else error.code
+                if error is not None and self.status_code != 200:
+                    failed = Response(error.body(), error.status, media_type="application/json")
+                    await failed(scope, receive, send)
+                else:
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
         except ClientGoneError:
             outcome = "client gone"
         finally:
             self._reply.close()
-            self._finished(outcome)
+            self._finished(self.status_code, outcome)
 
-    async def _relay(self, send: Send) -> str | None:
-        frames = Frames()
+    async def _relay(self, send: Send) -> LetheError | None:
+        """Relay all events; returns what broke the stream. The status is the error's if nothing was sent before."""
+        frames, held, opened = Frames(), b"", False
         error: LetheError | None = None
+
+        async def forward(data: bytes) -> None:
+            nonlocal opened
+            if not opened:
+                opened = True
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+
         try:
             async with aclosing(self._reply.pieces()) as pieces:
                 async for piece in pieces:
                     if whole := frames.feed(piece):
-                        await send({"type": "http.response.body", "body": whole, "more_body": True})
+                        if not opened and only_comments(held + whole):
+                            held += whole
+                            continue
+                        await forward(held + whole)
+                        held = b""
         except LetheError as broken:
             error = broken
         rest, complete = frames.finish()
@@ -57,6 +76,8 @@ class StreamRelay(Response):
             error = UpstreamFailedError("The engine ended the answer too early.")
         if error is not None:
             rest = error_event(error)
-        if rest:
-            await send({"type": "http.response.body", "body": rest, "more_body": True})
-        return error.code if error is not None else None
+        if error is not None and not opened:
+            self.status_code = error.status
+        elif rest or not opened:
+            await forward(held + rest)
+        return error

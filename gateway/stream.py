@@ -46,6 +46,11 @@ class Frames:
         return self._held, self._tail.rstrip().endswith(DONE)
 
 
+def only_comments(frames: bytes) -> bool:
+    """Whether whole frames hold no event, only comments, which servers send to keep a connection."""
+    return all(line.startswith(b":") for line in frames.splitlines() if line)
+
+
 def event(data: bytes) -> bytes:
     """One event with one line of data."""
     return b"data: " + data + b"\n\n"

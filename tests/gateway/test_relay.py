@@ -45,6 +45,31 @@ async def test_frames_are_not_held_back(engine: Engine, plain: Client) -> None:
         assert await response.content.read() == DONE
 
 
+async def test_the_head_of_a_stream_leaves_with_its_first_event(engine: Engine, plain: Client) -> None:
+    # the head of a flagged answer has to wait for the attestation, so every head waits for the first event
+    go_on = asyncio.Event()
+    engine.routes["POST /v1/chat/completions"] = stream(b": comment\n\n", chunk("a")[:9], go_on, chunk("a")[9:], DONE)
+    asking = asyncio.create_task(
+        plain.session.post(plain.base + "/v1/chat/completions", json={**BODY, "stream": True}).__aenter__()
+    )
+    await until(lambda: len(engine.of("/v1/chat/completions")) == 1)
+    await asyncio.sleep(0.1)
+    assert not asking.done()
+    go_on.set()
+    async with await asking as response:
+        assert await response.content.read() == b": comment\n\n" + chunk("a") + DONE
+
+
+@pytest.mark.parametrize("pieces", [[], [b": comment\n\n"], [chunk("a")[:9]]])
+async def test_a_stream_that_breaks_before_its_first_event(engine: Engine, plain: Client, pieces: list[bytes]) -> None:
+    engine.routes["POST /v1/chat/completions"] = stream(*pieces, die=True)
+    answer = await plain.chat(stream=True)
+    assert (answer.status, answer.error["code"]) == (502, "upstream_failed")
+    assert answer.headers["content-type"] == "application/json"
+    engine.routes["POST /v1/chat/completions"] = stream(DONE)
+    assert (await plain.chat(stream=True)).body == DONE
+
+
 async def test_engine_receives_what_was_parsed_and_no_headers_of_the_client(engine: Engine, plain: Client) -> None:
     headers = {"x-request-id": "mine", "x-lethe-auth": "forged", "cookie": "a=b", "authorization": "Bearer x"}
     await plain.post("/v1/chat/completions", {**BODY, "n": 2, "temperature": 0.1}, headers=headers)
