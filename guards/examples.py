@@ -47,7 +47,7 @@ def positives(spec: GuardSpec, asked: Sequence[str], seed: int) -> list[Sample]:
     Many variants lose the names: names are found by the alias tier, the linear model has to learn the topic.
     """
     draw = random.Random(seed)
-    names = sorted({n for e in spec.entities for n in (e.name, *e.aliases)}, key=len, reverse=True)
+    names = sorted({n for e in spec.entities for n in (e.name, *e.aliases)}, key=lambda name: (-len(name), name))
     pattern = re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, names)) + r")(?:'s|s)?(?!\w)", re.IGNORECASE)
     sources = [*asked, *_sentences(spec)]
     return [sample for number, text in enumerate(sources) for sample in _variants(text, number, pattern, names, draw)]

@@ -21,6 +21,7 @@ TINY, MANY = 32, 256
 """Of more than MANY texts, those of less than TINY characters are read with their neighbours only."""
 
 _ASIDE = re.compile(r"/messages/\d+/(?!content)")
+_ROW = re.compile(r"/prompt/\d+")
 _CONTENT_PART = re.compile(r"(/messages/\d+/content)/")
 _SCHEMA = frozenset({"tool_definition", "tool_description"})
 
@@ -106,9 +107,12 @@ def joints(parts: Sequence[TextPart], together: Collection[int] = ()) -> Iterato
     """All joint texts of a request; their length in all is bounded by that of the texts.
 
     Read together are the user turns, the turns of all roles, the descriptions of tools, and the content parts of one
-    message (these also with nothing between them). `together` is what `unread` says.
+    message (these also with nothing between them). Rows of a batch are prompts of their own: nothing can be split over
+    two of them, and a harmless one must not answer for its neighbour. `together` is what `unread` says.
     """
     said = _said(parts)
+    if all(_ROW.fullmatch(parts[i].path) for i in said):
+        said = [i for i in said if i in together]
     asked = [i for i in said if parts[i].role == "user"]
     for stream in (asked, said if said != asked else [], _described(parts)):
         yield from _stream(parts, stream, together, " ")

@@ -37,6 +37,16 @@ def test_roles_and_parts_of_a_message() -> None:
     ]
 
 
+def test_rows_of_a_batch_are_prompts_of_their_own() -> None:
+    rows = [TextPart(f"/prompt/{i}", "user", text) for i, text in enumerate(("one", "two", "three"))]
+    assert list(joints(rows)) == []
+    # the engine would put this text after every row
+    assert [j.text for j in joints([*rows, TextPart("/suffix", "assistant", "four")])] == [
+        "one two three",
+        "one two three four",
+    ]
+
+
 def test_a_single_text_has_no_joint() -> None:
     assert list(joints(turns("only one " * 100))) == []
 
@@ -71,6 +81,13 @@ def test_tiny_texts_of_many_are_read_together() -> None:
     alone = [a for j in joints(parts, unread(parts)) for a in j.alone]
     assert True in alone
     assert False in alone
+
+
+def test_tiny_rows_of_a_large_batch_are_still_read() -> None:
+    rows = [TextPart(f"/prompt/{i}", "user", "tiny" if i % 2 else "long " * TINY) for i in range(MANY + 1)]
+    alone = unread(rows)
+    read = {piece[1] for joint in joints(rows, alone) for piece in joint.pieces}
+    assert read == alone != frozenset()
 
 
 def test_spans_over_pieces() -> None:
