@@ -1,0 +1,1 @@
+"""Many policies, entangled facts, other languages: what of the leakage benchmark changes with them."""
