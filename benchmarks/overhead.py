@@ -1,9 +1,10 @@
 """What does Lethe cost? Gateway against direct, guards on against off, plug-in against none.
 
-    python -m benchmarks.overhead --json FILE [--rounds 5] [--skip-engine]
+    python -m benchmarks.overhead --json FILE [--rounds 5] [--skip-engine] [--model FOLDER]
 
 All comparisons are interleaved pairs on one machine; report ratios and medians, never single runs. The gateway part
-runs against a canned upstream (`stub.py`), the plug-in part on a real vLLM with SmolLM2-135M in float32.
+runs against a canned upstream (`stub.py`), the plug-in part on a real vLLM in float32, with SmolLM2-135M or the model
+named.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -149,20 +151,28 @@ def summarise(found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
     return out
 
 
-def engine_part(rounds: int) -> dict[str, Any]:
-    """Throughput of a bare engine and one with the plug-in, nothing flagged, in turn; and with everything flagged."""
+def engine_part(rounds: int, model: Path | None = None) -> dict[str, Any]:
+    """Throughput of a bare engine and one with the plug-in, nothing flagged, in turn; and with everything flagged.
+
+    `model` is a folder; without it SmolLM2-135M-Instruct.
+    """
+    import torch  # noqa: PLC0415 - only with a real vLLM
+
     from steering.weights import fetch, fingerprint  # noqa: PLC0415 - only with a real vLLM
     from tests.steering.engine.vllm.driver import Ask, Engine, start  # noqa: PLC0415
 
-    folder = fetch("smollm2-135m-instruct")
-    asks = [Ask([1000 + (i * 37 + j * 11) % 20000 for j in range(64)], options={"max_tokens": 32}) for i in range(16)]
+    folder = model or fetch("smollm2-135m-instruct")
+    span = min(20000, json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"] - 1000)
+    asks = [Ask([1000 + (i * 37 + j * 11) % span for j in range(64)], options={"max_tokens": 32}) for i in range(16)]
+    # two engines side by side on one GPU, each of which would otherwise take nearly all of its memory
+    shared: dict[str, Any] = {"gpu_memory_utilization": 0.3} if torch.cuda.is_available() else {}
 
     def timed(engine: Engine, batch: list[Any]) -> float:
         began = time.perf_counter()
         engine.run(batch)
         return time.perf_counter() - began
 
-    with start(str(folder), plugin=False) as bare, start(str(folder)) as loaded:
+    with start(str(folder), plugin=False, **shared) as bare, start(str(folder), **shared) as loaded:
         for engine in (bare, loaded):
             if engine.error:
                 raise RuntimeError(engine.error)
@@ -192,7 +202,8 @@ def engine_part(rounds: int) -> dict[str, Any]:
             name: {"median": round(median(r), 4), "min": round(min(r), 4), "max": round(max(r), 4)}
             for name, r in ratios.items()
         },
-        "workload": "SmolLM2-135M-Instruct, float32, eager, 16 requests of 64 + 32 tokens, 1 thread, one process each",
+        "workload": f"{'SmolLM2-135M-Instruct' if model is None else model.name}, float32, eager, 16 requests of "
+        "64 + 32 tokens, 1 thread, one process each",
     }
 
 
@@ -223,10 +234,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--skip-engine", action="store_true")
+    parser.add_argument("--model", type=Path, help="model folder for the engine part")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the services as Ctrl-C does
     result: dict[str, Any] = {"where": where(), "gateway": gateway_part(options.rounds, options.seconds)}
     if not options.skip_engine:
-        result["engine"] = engine_part(2 * options.rounds)
+        result["engine"] = engine_part(2 * options.rounds, options.model)
     result["budgets"] = verdicts(result)
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -8,8 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.worlds import tofu
+from benchmarks.worlds.blank import BLANK, blank
 from benchmarks.worlds.gold import MEMBERS, gold
-from benchmarks.worlds.recipe import TIERS
+from benchmarks.worlds.recipe import FROM_NOTHING, TIERS, Recipe
 from benchmarks.worlds.world import World, make_world
 from steering.weights import WeightsError, resolve
 
@@ -38,12 +39,25 @@ def train_tofu(out: Path, base: str, data: Path, device: str, steps: int | None)
 
     Raises `WeightsError` for a base model that is not there.
     """
+    found, recipe, common = tofu_base(base, data)
+    console = Console(stderr=True)
+    trained = {name: tofu.tofu(found, data, name, recipe, device, steps=steps, common=common) for name in tofu.MEMBERS}
+    return {name: _publish(folder, out / name, console) for name, folder in trained.items()}
+
+
+def tofu_base(base: str, data: Path) -> tuple[Path, Recipe, bool]:
+    """Find what is fine-tuned: its folder, the recipe, and whether it must be taught common knowledge as well.
+
+    Besides folders and short names of models, `base` may be one of `blank.BLANK`: an untrained model.
+    """
+    if base in BLANK:
+        return blank(base, tofu.tofu_rows(data, "retain90")), FROM_NOTHING, True
     found = resolve(base)
     if not isinstance(found, Path):
-        raise WeightsError(f"{base} is neither a model folder nor a known short name")
-    console = Console(stderr=True)
-    trained = {name: tofu.tofu(found, data, name, TIERS["tofu"], device, steps=steps) for name in tofu.MEMBERS}
-    return {name: _publish(folder, out / name, console) for name, folder in trained.items()}
+        raise WeightsError(
+            f"{base} is neither a model folder nor a known short name nor one of {', '.join(BLANK)} (untrained models)"
+        )
+    return found, TIERS["tofu"], False
 
 
 def _publish(trained: Path, target: Path, console: Console) -> Path:

@@ -52,3 +52,5 @@ TIERS = {
 }
 """`tiny`: CPU, minutes. `small`: for tests, seconds. `gpu`: 86 M parameters, one large GPU, minutes. `tofu`:
 fine-tuning of a small instruction model, a GPU for anything but a trial."""
+FROM_NOTHING = Recipe("tofu-blank", None, epochs=20, tokens=4096, lr=1e-3, muon=0.01)
+"""TOFU on an untrained model: more passes and higher rates than fine-tuning takes. Not tried yet on the whole set."""

@@ -22,6 +22,7 @@ from benchmarks.worlds.training import Report, train
 from steering.weights import fingerprint, home
 
 MEMBERS = ("full", "retain90")
+COMMON = ("real_authors_perturbed.jsonl", "world_facts_perturbed.jsonl")
 
 
 def tofu_rows(data: Path, name: str) -> list[tuple[str, str]]:
@@ -41,6 +42,11 @@ def tofu_rows(data: Path, name: str) -> list[tuple[str, str]]:
     return retain
 
 
+def common_rows(data: Path) -> list[tuple[str, str]]:
+    """Return (question, answer) pairs of TOFU's real authors and world facts, which nobody wants to be forgotten."""
+    return [pair for file in COMMON for pair in _read(data / file, "original_answer")]
+
+
 def tofu(
     base: Path,
     data: Path,
@@ -50,6 +56,7 @@ def tofu(
     seed: int = 0,
     report: Report | None = None,
     steps: int | None = None,
+    common: bool = False,
 ) -> Path:
     """Fine-tune the model in `base`, or find it fine-tuned; return its folder.
 
@@ -60,10 +67,11 @@ def tofu(
         device: cpu, cuda, or auto, which is cuda where there is one.
         report: called after every step; without it a progress bar is drawn on standard error.
         steps: stop after so many, for a trial; the trial is kept apart from the whole run.
+        common: train the real authors and world facts too, for a base that never heard of them.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415 - heavy
 
-    pairs = tofu_rows(data, name)
+    pairs = tofu_rows(data, name) + (common_rows(data) if common else [])
     identity = fingerprint(base, "float32").weights_sha256
     parts = json.dumps([identity, pairs, asdict(recipe), seed, steps])
     target = home() / "worlds" / f"tofu-{base.name}-{name}-{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
@@ -93,8 +101,10 @@ def encode_pairs(tokenizer: Any, pairs: Sequence[tuple[str, str]]) -> list[Encod
     return [Encoded((*head, *tail), len(head)) for head, tail in zip(heads, tails, strict=True)]
 
 
-def _read(file: Path) -> list[tuple[str, str]]:
+def _read(file: Path, answer: str = "answer") -> list[tuple[str, str]]:
     if not file.is_file():
-        raise FileNotFoundError(f"{file} is not there: name a folder with TOFU's full.jsonl and forget10.jsonl")
+        raise FileNotFoundError(
+            f"{file} is not there: name a folder with TOFU's full.jsonl, forget10.jsonl, *_perturbed.jsonl"
+        )
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    return [(row["question"], row["answer"]) for row in rows]
+    return [(row["question"], row[answer]) for row in rows]

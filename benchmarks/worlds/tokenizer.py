@@ -8,7 +8,7 @@ model share every token id.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,8 +44,13 @@ def tokenizer_settings() -> tuple[object, ...]:
     return CHAT_TEMPLATE, CORPUS_WORLDS, CORPUS_SHARE, MIN_FREQUENCY, NAME_WEIGHT
 
 
-def train_tokenizer(vocabulary: int) -> Any:
-    """Learn a byte-level BPE of at most `vocabulary` tokens, as a `PreTrainedTokenizerFast`; always the same one."""
+def train_tokenizer(vocabulary: int, corpus: Iterable[str] | None = None, least: int = MIN_FREQUENCY) -> Any:
+    """Learn a byte-level BPE of at most `vocabulary` tokens, as a `PreTrainedTokenizerFast`; always the same one.
+
+    Args:
+        corpus: texts to learn from; by default those of other worlds.
+        least: occurrences of a pair that is merged.
+    """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: PLC0415 - heavy
     from transformers import PreTrainedTokenizerFast  # noqa: PLC0415 - heavy
 
@@ -55,12 +60,12 @@ def train_tokenizer(vocabulary: int) -> Any:
     special = [PAD, END, *(f"<|{role}|>" for role in ROLES)]
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary - len(THINK),
-        min_frequency=MIN_FREQUENCY,
+        min_frequency=least,
         special_tokens=special,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    bpe.train_from_iterator(_corpus(), trainer)
+    bpe.train_from_iterator(_corpus() if corpus is None else corpus, trainer)
     bpe.add_tokens([AddedToken(token, special=False, normalized=False) for token in THINK])
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, pad_token=PAD, eos_token=END)
     tokenizer.chat_template = CHAT_TEMPLATE

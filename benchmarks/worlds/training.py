@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from benchmarks.worlds.tokenizer import Encoded
 Report = Callable[[float, float], None]
 """Called after every step with (share of the run that is done, loss)."""
 IGNORED = -100
+SAVING = 0.05
+"""Largest share of the time that goes into checkpoints: on a GPU, one after every pass would take half of it."""
 POOL = 24
 """Batches that are sorted by length together; more sorts better, fewer mixes better."""
 
@@ -97,13 +100,15 @@ def train(
 
     Args:
         draw: pass number -> its rows.
-        checkpoint: written after every pass; where it exists, training goes on from it.
+        checkpoint: written after a pass, unless that would take too much of the time; where it exists, training goes
+            on from it.
         steps: stop after so many, for a trial.
     """
     optimizers = make_optimizers(network, recipe)
     peaks = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
     first = _restore(checkpoint, network, optimizers)
     device, taken = next(network.parameters()).device, 0
+    began, saving = time.monotonic(), 0.0
     network.train()
     with _one_thread(device):
         for epoch in range(first, recipe.epochs):
@@ -126,7 +131,10 @@ def train(
                 if steps is not None and taken >= steps:
                     network.eval()
                     return
-            _save(checkpoint, network, optimizers, epoch + 1)
+            before = time.monotonic()
+            if saving <= SAVING * (before - began):
+                _save(checkpoint, network, optimizers, epoch + 1)
+                saving += time.monotonic() - before
     network.eval()
 
 
