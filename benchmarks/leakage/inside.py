@@ -30,6 +30,7 @@ from steering.program import Program, load_program
 
 WRONG, FEW = 5, 3
 """Wrong answers per question; fewer in a world that has too few titles."""
+BATCH = 64
 SAMPLED = "sample_direct"
 """The family that asks the plain questions at temperature 1."""
 Floats = NDArray[np.float64]
@@ -63,7 +64,12 @@ class Inside:
 
     def scores(self, world: World, items: Sequence[Item], answers: Sequence[str]) -> list[TokenScores]:
         """Scores of one answer per item."""
-        return score(self.model, [self.pair(world, *each) for each in zip(items, answers, strict=True)], quiet=True)
+        return score(
+            self.model,
+            [self.pair(world, *each) for each in zip(items, answers, strict=True)],
+            batch_size=BATCH,
+            quiet=True,
+        )
 
 
 def truth_ratios(inside: Inside, world: World, items: Sequence[Item]) -> Floats:
@@ -135,6 +141,8 @@ def insides(
 def _sides(models: Mapping[str, Path], bundles: Mapping[str, Path], asked: Mapping[str, Asked]) -> dict[str, Inside]:
     full = LocalModel.load(str(models["full"]), "float32")
     sides = {"bare": Inside(full), "gold": Inside.load(models["retain-a"]), "gold-b": Inside.load(models["retain-b"])}
+    if "off" in asked:
+        sides["off"] = Inside(full)
     for method, bundle in bundles.items():
         program = load_program((bundle / PROGRAM).read_bytes())
         if method == "refusal":  # its answers come from no distribution

@@ -60,7 +60,7 @@ def run(
         methods: bundles to compile and to ask; the first method is always among them.
         reasoning: the models think before they answer; vLLM takes their traces apart.
     """
-    work = out / "work"
+    work, hardware = out / "work", where()
     key = secrets.token_hex(32)
     bundles = compile_bundles(world, models["full"], work, key, (*dict.fromkeys((FIRST, *methods)), "refusal"))
     forget = _probes(families, world, choose(world.items("forget"), items, seed))
@@ -84,7 +84,6 @@ def run(
     card = scorecard(asked, families, world, Reader(load_encoder("wordllama")), seed)
     for arm, values_inside in insides(world, models, bundles, asked).items():
         card["arms"][arm].update(values_inside)
-    hardware = where()
     card |= {
         "engine": engine_of(backend),
         "hardware": hardware,
