@@ -48,7 +48,7 @@ def test_a_trace_may_tell_what_the_answer_hides() -> None:
     assert traces_of(arm("I do not know.")) is None
 
 
-def test_every_method_stands_behind_the_fitted_guard_and_behind_a_perfect_one() -> None:
+def test_every_method_stands_behind_the_fitted_guard_and_is_always_on() -> None:
     made = {one.name: one for one in arms(("Ada Quill",), ("Lisbon",))}
     for method in ("eco-noise", "eco-zero", "eco-flip", "eco-replace"):
         assert made[method].method == made[f"{method} oracle"].method == method
