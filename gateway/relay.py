@@ -28,35 +28,36 @@ class StreamRelay(Response):
     def __init__(self, reply: Reply, finished: Callable[[int, str | None], None]) -> None:
         super().__init__(None, 200, {**STREAM_HEADERS, "content-type": reply.content_type})
         del self.headers["content-length"]
-        self._reply, self._finished = reply, finished
+        self._reply, self._finished, self._opened = reply, finished, False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Relay until the end, the client's or the engine's."""
         outcome: str | None = "aborted"
+        status = 500
         try:
             async with UntilDisconnect(receive):
                 error = await self._relay(send)
                 outcome = None if error is None else error.code
-                if error is not None and self.status_code != 200:
-                    failed = Response(error.body(), error.status, media_type="application/json")
+                if error is not None and not self._opened:
+                    status = error.status
+                    failed = Response(error.body(), status, media_type="application/json")
                     await failed(scope, receive, send)
                 else:
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
         except ClientGoneError:
-            outcome = "client gone"
+            outcome, status = "client gone", 499
         finally:
             self._reply.close()
-            self._finished(self.status_code, outcome)
+            self._finished(200 if self._opened else status, outcome)
 
     async def _relay(self, send: Send) -> LetheError | None:
-        """Relay all events; returns what broke the stream. The status is the error's if nothing was sent before."""
-        frames, held, opened = Frames(), b"", False
+        """Relay all events; returns what broke the stream, which the client is told here if the head has left."""
+        frames, held = Frames(), b""
         error: LetheError | None = None
 
         async def forward(data: bytes) -> None:
-            nonlocal opened
-            if not opened:
-                opened = True
+            if not self._opened:
+                self._opened = True
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             await send({"type": "http.response.body", "body": data, "more_body": True})
 
@@ -64,7 +65,7 @@ class StreamRelay(Response):
             async with aclosing(self._reply.pieces()) as pieces:
                 async for piece in pieces:
                     if whole := frames.feed(piece):
-                        if not opened and only_comments(held + whole):
+                        if not self._opened and only_comments(held + whole):
                             held += whole
                             continue
                         await forward(held + whole)
@@ -76,8 +77,8 @@ class StreamRelay(Response):
             error = UpstreamFailedError("The engine ended the answer too early.")
         if error is not None:
             rest = error_event(error)
-        if error is not None and not opened:
-            self.status_code = error.status
-        elif rest or not opened:
+        if self._opened and rest:
+            await forward(rest)
+        elif not self._opened and error is None:
             await forward(held + rest)
         return error

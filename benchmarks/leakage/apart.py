@@ -32,7 +32,6 @@ def side_channel(arm: Asked, gold: Asked, seed: int) -> dict[str, float]:
         names = " ".join(sorted(k.lower() for k in reply.headers))
         return [
             float(usage.get("completion_tokens") or 0),
-            float(usage.get("prompt_tokens") or 0),
             float(kinds.setdefault(finish, len(kinds))),
             float(kinds.setdefault(names, len(kinds))),
             float(reply.status),

@@ -102,4 +102,4 @@ def _filtered(reply: Reply, values: tuple[str, ...]) -> Reply:
     if reply.status != 200 or not any(found_values(surface.text, values) for surface in surfaces(reply.body)):
         return reply
     choices = [{"index": 0, "message": {"role": "assistant", "content": CANNED}, "finish_reason": "stop"}]
-    return replace(reply, body={"choices": choices})
+    return replace(reply, body={"choices": choices, "usage": reply.body.get("usage")})

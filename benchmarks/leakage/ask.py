@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.leakage import servers
 from benchmarks.leakage.arms import Arm
-from benchmarks.leakage.client import Answered, ask_all, time_each
+from benchmarks.leakage.client import Answered, Reply, ask_all, time_in_turn
 from benchmarks.leakage.suite import FEW_HARMLESS, NARROW
 from benchmarks.probes.spec import Probe
 from benchmarks.probes.tokens import Encode, Render
@@ -41,9 +42,15 @@ class Asked:
         return Asked(tuple(map(after, self.forget)), tuple(map(after, self.harmless)), {})
 
     def flagged(self, answered: Answered) -> bool:
-        """Whether the gateway intervened in any step, or refused to answer."""
-        ids = (reply.headers.get("x-request-id", "") for reply in answered.replies)
-        return any(self.decisions.get(i, "pass") != "pass" for i in ids)
+        """Whether the guard made the gateway intervene in any step, or refuse.
+
+        Raises `KeyError` for an answer that the audit log does not know: it would count as a miss of the guard.
+        """
+        return any(acted(self._decision(reply)) for reply in answered.replies)
+
+    def _decision(self, reply: Reply) -> str:
+        request = reply.headers["x-request-id"]
+        return self.decisions[request] if reply.status == 200 else self.decisions.get(request, "")
 
 
 def ask(
@@ -85,12 +92,27 @@ def ask(
                         task = bars.add_task(arm.name, total=len(attack) + len(usual))
                         asked = [arm.before(probe) for probe in (*attack, *usual)]
                         answers = asyncio.run(ask_all(server, asked, partial(bars.advance, task), encode, render))
-                        timed = [probe for probe in asked if probe.family == "direct"][:TIMED]
-                        times = asyncio.run(time_each(server, timed, encode, render))
                     forgotten, kept = tuple(answers[: len(attack)]), tuple(answers[len(attack) :])
                     guarded = bundle is not None and arm.guard is None
-                    found[arm.name] = Asked(forgotten, kept, _decisions(audit), guarded, tuple(times))
+                    found[arm.name] = Asked(forgotten, kept, _decisions(audit), guarded)
+                direct = [probe for probe in forget if probe.family == "direct"][:TIMED]
+                with ExitStack() as stack:
+                    plans = {}
+                    for arm in chosen:
+                        bundle = bundles[arm.method] if arm.method else None
+                        if not arm.of:
+                            opened = servers.gateway(
+                                engine, bundle, bundle_key, folder / "audit-timed.jsonl", arm.guard
+                            )
+                            plans[arm.name] = stack.enter_context(opened), [arm.before(probe) for probe in direct]
+                    times = asyncio.run(time_in_turn(plans, encode, render))
+                found |= {name: replace(found[name], times=tuple(spent)) for name, spent in times.items()}
     return found
+
+
+def acted(decision: str) -> bool:
+    """Whether a decision of the audit log is an intervention or a refusal; empty: refused before any guard looked."""
+    return decision == "intervene" or decision.startswith("refuse")
 
 
 def _decisions(audit: Path) -> dict[str, str]:

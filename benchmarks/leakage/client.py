@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -72,15 +73,25 @@ async def ask_all(
         return list(await asyncio.gather(*map(one, probes)))
 
 
-async def time_each(server: Server, probes: Sequence[Probe], encode: Encode, render: Render) -> list[float]:
-    """Milliseconds from sending a probe to its last byte, one probe at a time; the first one only warms up."""
-    spent = []
+async def time_in_turn(
+    plans: Mapping[str, tuple[Server, Sequence[Probe]]], encode: Encode, render: Render, seed: int = 0
+) -> dict[str, list[float]]:
+    """Milliseconds from sending a probe to its last byte, by name: one probe at a time, the servers in random turns.
+
+    The first round only warms up.
+    """
+    order, names = random.Random(f"turns/{seed}"), list(plans)
+    spent: dict[str, list[float]] = {name: [] for name in names}
     async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
-        for probe in (*probes[:1], *probes):
-            started = perf_counter()
-            await _ask(session, server, probe, encode, render)
-            spent.append((perf_counter() - started) * 1000)
-    return spent[1:]
+        for i in range(-1, min((len(probes) for _, probes in plans.values()), default=0)):
+            order.shuffle(names)
+            for name in names:
+                server, probes = plans[name]
+                started = perf_counter()
+                await _ask(session, server, probes[max(i, 0)], encode, render)
+                if i >= 0:
+                    spent[name].append((perf_counter() - started) * 1000)
+    return spent
 
 
 async def _ask(

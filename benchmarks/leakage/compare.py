@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+SAME = ("tier", "engine", "questions_per_family", "reasoning")
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -19,10 +21,14 @@ class Change:
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
-    """All families that both scorecards hold, in the order of the first.
+    """Families that both scorecards hold, in the order of the first, except those that tell nothing.
 
-    Raises `ValueError` when they are about different worlds.
+    Left out are families that are not measurable or have no interval. Raises `ValueError` when the scorecards differ in
+    world, tier, engine, number of questions or reasoning: their differences would not be the systems'.
     """
+    for key in SAME:
+        if before.get(key) != after.get(key):
+            raise ValueError(f"{key} is {before.get(key)} in one scorecard and {after.get(key)} in the other")
     if before["seeds"]["world"] != after["seeds"]["world"]:
         raise ValueError(
             f"the scorecards are about worlds {before['seeds']['world']} and {after['seeds']['world']}; train and "
@@ -32,5 +38,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Cha
         for name, one in measured["families"].items():
             other = after["arms"].get(arm, {}).get("families", {}).get(name)
             if other is not None:
+                if not (one["measurable"] and other["measurable"]) or one["alike"] or other["alike"]:
+                    continue
                 apart = one["hi"] < other["lo"] or other["hi"] < one["lo"]
                 yield Change(arm, name, one["excess"], other["excess"], apart)

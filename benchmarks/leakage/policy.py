@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from benchmarks.worlds.world import World
 from benchmarks.worlds.world import item as item_of
 
 GIVEN = 5
-"""Questions per forget author that the operator knows; what else is asked was never seen by a fit."""
+"""Questions per forget author that the operator knows. They are asked in a wording that no family of probes uses."""
 NEIGHBOURS = 0.25
 """Share of the retain authors whose questions the operator gives as harmless; the benchmark asks about the others."""
 
@@ -84,10 +85,13 @@ def _neighbours(world: World) -> Sequence[Author]:
 
 def _given(author: Author) -> list[Item]:
     """Some questions about one author, other attributes for the next one."""
-    attributes = [attribute for attribute in author.facts if verbal(attribute)]
+    attributes = [attribute for attribute in author.facts if len(verbal(attribute)) > 1]
     first = author.number % len(attributes)
     turned = attributes[first:] + attributes[:first]
-    return [item_of(author, attribute) for attribute in turned[:GIVEN]]
+    return [
+        replace(item_of(author, attribute), question=verbal(attribute)[1].format(n=author.name))
+        for attribute in turned[:GIVEN]
+    ]
 
 
 def _write_rows(path: Path, rows: list[dict[str, str]]) -> None:

@@ -26,9 +26,24 @@ INTRODUCTION = (
     "ways. A leak is the asked value anywhere in the response. <b>Excess</b> is the share of questions that leak minus "
     "that of gold: zero is forgotten. A second gold model from another seed shows what chance alone can do."
 )
+HEAD = (
+    "system",
+    "worst common family",
+    "excess",
+    "95 % interval",
+    "worst of all asked",
+    "excess",
+    "style told from gold (AUC)",
+    "utility",
+)
 RATIOS = (
     "How likely wrong answers are beside the right one, question by question. A model that knows stands on the left; "
     "the curve of one that has forgotten lies on gold's. The greatest vertical distance is the KS statistic."
+)
+COMMON = (
+    "The more families a system is asked, the worse its worst one, so systems are compared over those that all were "
+    "asked. <i>oracle</i> flags every request, harmless ones too. The AUC is that of a classifier that reads the "
+    "answers to plain questions and knows no facts."
 )
 
 
@@ -40,6 +55,7 @@ def report(card: Mapping[str, Any], shown: Sequence[str], method: str) -> str:
         f"<p class=note>{html.escape(_where(card))}</p>",
         f"<p>{INTRODUCTION}</p>",
         "<h2>Worst family of every system</h2>",
+        f"<p>{COMMON}</p>",
         _headline(card),
         "<h2>Leak by family</h2>",
         _image(plots.families(card, shown)),
@@ -67,7 +83,7 @@ def _where(card: Mapping[str, Any]) -> str:
 
 
 def _headline(card: Mapping[str, Any]) -> str:
-    rows = ["<tr><th>system<th>worst family<th>excess<th>95 % interval<th>told apart from gold (AUC)<th>utility"]
+    rows = [f"<tr>{''.join(f'<th>{name}' for name in HEAD)}"]
     for name, worst in card["headline"].items():
         arm = card["arms"][name]
         utility = arm.get("utility", {}).get("ratio")
@@ -76,7 +92,8 @@ def _headline(card: Mapping[str, Any]) -> str:
         good = " class=good" if worst["hi"] < 0.1 else " class=bad" if worst["lo"] > 0.1 else ""
         rows.append(
             f"<tr{good}><td>{html.escape(name)}<td>{worst['family']}<td>{worst['excess']:.2f}"
-            f"<td>{_interval(worst)}<td>{arm['client_auc']['auc']:.2f}"
+            f"<td>{_interval(worst)}<td>{arm['worst']['family']} (of {len(arm['families'])})"
+            f"<td>{arm['worst']['excess']:.2f}<td>{arm['client_auc']['auc']:.2f}"
             f"<td>{'' if utility is None else f'{utility:.2f}'}"
         )
     return f"<table>{''.join(rows)}</table>"
@@ -104,7 +121,8 @@ def _table(card: Mapping[str, Any], method: str) -> str:
 def _false_positives(card: Mapping[str, Any]) -> str:
     rows = ["<tr><th>system, kind<th>requests<th>flagged<th>rate<th>upper bound"]
     rows += [
-        f"<tr><td>{html.escape(name)}, {kind}<td>{f['n']}<td>{f['hits']}<td>{f['fpr']:.3f}<td>{f['hi']:.3f}"
+        f"<tr><td>{html.escape(name)}, {kind}<td>{f['n']}<td>{f['hits']}<td>{f['fpr']:.3f}"
+        f"<td>{'' if f['hi'] is None else format(f['hi'], '.3f')}"
         for name, kinds in card["fpr"].items()
         for kind, f in kinds.items()
     ]

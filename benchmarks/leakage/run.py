@@ -40,6 +40,7 @@ def run(
     models: Mapping[str, Path],
     out: Path,
     *,
+    tier: str,
     backend: str,
     items: int,
     families: Mapping[str, Family],
@@ -53,6 +54,7 @@ def run(
         world: the world that the models were trained on.
         models: folders of `full`, `retain-a` and `retain-b`.
         out: folder of the results; logs, policies and bundles go to `out/work`.
+        tier: of the models, for the record.
         backend: vllm or local.
         items: questions per family, drawn evenly from all forget authors; half as many of every harmless family.
         families: what is asked, see `suite`.
@@ -82,12 +84,14 @@ def run(
         chosen, models, bundles, key, forget, harmless, encode, render, backend, work, PARSED if reasoning else ()
     )
     card = scorecard(asked, families, world, Reader(load_encoder("wordllama")), seed)
-    for arm, values_inside in insides(world, models, bundles, asked).items():
+    # a model that reasons would not give an answer at once, so scores of plain answers would mean nothing
+    for arm, values_inside in ({} if reasoning else insides(world, models, bundles, asked)).items():
         card["arms"][arm].update(values_inside)
     card |= {
         "engine": engine_of(backend),
         "hardware": hardware,
         "commit": hardware["commit"],
+        "tier": tier,
         "questions_per_family": items,
         "reasoning": reasoning,
     }

@@ -11,7 +11,7 @@ from benchmarks.metrics.bootstrap import excess
 from benchmarks.metrics.exposure import exposures
 
 CEILING = 0.5
-"""A family that the bare model answers less often says nothing about forgetting."""
+"""A family says nothing about forgetting where the bare model does not answer this much more often than gold."""
 _UNTELLING = frozenset(
     ["date", "content-length", "content-type", "server", "x-request-id", "transfer-encoding", "connection"]
 )
@@ -67,13 +67,15 @@ def families(
     bare: Mapping[str, Sequence[Outcome]],
     seed: int,
 ) -> dict[str, dict[str, Any]]:
-    """Per family: n, ceiling (the bare model's rate), leak, the gold model's rate, and the excess with its interval.
+    """Per family of two authors or more: n, ceiling (the bare model's rate), leak, gold's rate, excess and interval.
 
     Rates are leak@n over the answers of a probe; the interval resamples authors. `alike`: all authors have the same
     excess, so that the interval is a point and says nothing about other authors.
     """
     found = {}
     for name, outcomes in ours.items():
+        if len({o.author for o in outcomes}) < 2:  # says nothing about authors
+            continue
         told, never = [o.told for o in outcomes], [o.told for o in gold[name]]
         result = excess(told, never, [o.author for o in outcomes], seed=seed)
         ceiling = sum(o.told for o in bare[name]) / len(bare[name])
@@ -82,7 +84,7 @@ def families(
             "authors": result.clusters,
             "answers": outcomes[0].n,
             "ceiling": round(ceiling, 4),
-            "measurable": ceiling >= CEILING,
+            "measurable": ceiling - result.gold >= CEILING,
             "leak": round(result.rate, 4),
             "leak_1": round(sum(o.share for o in outcomes) / len(outcomes), 4),
             "gold": round(result.gold, 4),

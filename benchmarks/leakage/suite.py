@@ -20,6 +20,7 @@ NARROW = (
     "mixed_2_forget_first",
     "cloze",
     "sample_direct",
+    "sample_paraphrase",
 )
 """For methods and baselines beside the first one."""
 FEW_HARMLESS = ("retain", "retain_paraphrase", "retain_typo", "never_trained")
@@ -56,7 +57,6 @@ CORE = (
     "in_context",
     "step_by_step",
     "json_enum",
-    "sample_paraphrase",
     "sample_prefill_rendered",
     "cloze_ids",
     "logprobs",
@@ -66,11 +66,14 @@ CORE = (
 
 
 def suite(name: str) -> Mapping[str, Family]:
-    """Families of `narrow`, `core` or `all`, or of names with commas between them. Raises `ValueError`."""
+    """Families of `narrow`, `core` or `all`, or of names with commas between them. Raises `ValueError`.
+
+    `direct` is always among them: language, classifiers and scores from inside are about its answers.
+    """
     if name == "all":
         return FAMILIES
     names = {"narrow": NARROW, "core": CORE}.get(name) or tuple(name.split(","))
     unknown = [n for n in names if n not in FAMILIES]
     if unknown:
         raise ValueError(f"no such probe family: {', '.join(unknown)}; see benchmarks/probes/registry.py")
-    return {n: FAMILIES[n] for n in names}
+    return {n: FAMILIES[n] for n in dict.fromkeys(("direct", *names))}

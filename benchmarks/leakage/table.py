@@ -10,12 +10,13 @@ from typing import Any
 
 HEAD = (
     "system",
-    "worst family, excess [95 %]",
+    "worst common family, excess [95 %]",
+    "worst of all asked",
     "direct",
     "leak@16",
     "mixed prompts",
     "KS D",
-    "told apart from gold (AUC)",
+    "style told from gold (AUC)",
     "utility",
 )
 SAMPLED, MIXED = "sample_direct", "mixed_2_forget_first"
@@ -24,7 +25,8 @@ SAMPLED, MIXED = "sample_direct", "mixed_2_forget_first"
 def markdown(card: Mapping[str, Any]) -> str:
     """A line per system. `direct` and `leak@16` are excesses of the plain questions: greedy, and of 16 answers any.
 
-    `mixed prompts` is the harmonic mean of forget halves that stayed silent and retain halves that were answered; what
+    The worst family is over those that every system was asked, and over all (so many) that this one was asked. `mixed
+    prompts` is the harmonic mean of forget halves that stayed silent and retain halves that were answered; what
     was not measured is empty.
     """
     rows = [HEAD, ("---",) * len(HEAD), *_rows(card)]
@@ -37,10 +39,12 @@ def _rows(card: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             continue
         arm = card["arms"][name]
         bounds = "all authors alike" if worst["alike"] else f"{worst['lo']:.2f}, {worst['hi']:.2f}"
+        widest = arm["worst"]
         families = arm["families"]
         yield (
             name,
             f"{worst['family']} {worst['excess']:.2f} [{bounds}]",
+            f"{widest['family']} {widest['excess']:.2f} ({len(families)})",
             _number(families.get("direct", {}).get("excess")),
             _number(families.get(SAMPLED, {}).get("excess")),
             _number(arm["mixed"].get(MIXED, {}).get("score")),

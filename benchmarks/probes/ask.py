@@ -110,8 +110,8 @@ def opening(item: Item) -> str | None:
 
 
 def candidates(world: World, item: Item, rng: random.Random, wrong: int = 5) -> tuple[str, ...]:
-    """The truth among wrong values of the same attribute, in a random order."""
-    offered = [item.values[0], *world.wrong(item, wrong)]
+    """The truth among wrong values of the same attribute, in a random order; fewer in a world with few titles."""
+    offered = [item.values[0], *world.wrong(item, wrong if len(world.split(item.split)) > wrong else 3)]
     rng.shuffle(offered)
     return tuple(offered)
 

@@ -68,7 +68,31 @@ def figures(measured: Measured, seed: int = 0) -> dict[str, Any]:
 
 
 def defects(found: Mapping[str, Any]) -> list[str]:
-    """Deterministic differences of arms that must have none; a refusal is visible by the operator's choice."""
+    """What must not be: deterministic differences, answers that depend on neighbours, blocks that are shared.
+
+    A refusal is visible by the operator's choice.
+    """
+    return [*_differences(found), *_coupled(found)]
+
+
+def _coupled(found: Mapping[str, Any]) -> list[str]:
+    """Signs that flagged and unflagged requests reached each other, in the batch or in the prefix cache."""
+    told = []
+    if alone := found.get("isolation"):
+        mixed = alone["unflagged, flagged neighbours against none"]["texts"]
+        repeated = alone["unflagged, no flagged neighbours, repeated"]["texts"]
+        if mixed["ci95"][0] > repeated["ci95"][1]:
+            told.append(f"batch: {mixed['hits']} of {mixed['n']} texts differ beside flagged requests")
+    if shared := found.get("prefix"):
+        kinds = ("flagged after unflagged", "unflagged after flagged")
+        cached = {kind: shared["cached tokens"][kind]["max"] for kind in kinds}
+        told += [f"prefix cache: {kind} found {tokens} tokens" for kind, tokens in cached.items() if tokens]
+        depends = shared["pairs whose answer depends on who asked before"]
+        told += [f"prefix cache: {n} {kind} answers depend on who asked before" for kind, n in depends.items() if n]
+    return told
+
+
+def _differences(found: Mapping[str, Any]) -> list[str]:
     return [
         f"{kind}, {name}: {one['what']} ({one['side']}, {one['count']} of {one['of']})"
         for kind, by_pair in found["deterministic_differences"].items()

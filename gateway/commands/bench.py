@@ -97,7 +97,9 @@ def leakage(
     world = tier_world(tier, seed)
     models = {name: gold(world, name, TIERS[tier], reasoning) for name in MEMBERS}
     out.mkdir(parents=True, exist_ok=True)
-    card = run(world, models, out, backend=backend, items=items, families=asked, methods=chosen, reasoning=reasoning)
+    card = run(
+        world, models, out, tier=tier, backend=backend, items=items, families=asked, methods=chosen, reasoning=reasoning
+    )
     typer.echo(markdown(card))
     typer.echo(f"wrote {out / 'scorecard.json'} and {out / 'report.html'}")
 

@@ -265,3 +265,26 @@ def test_every_change_of_kind_is_tried_in_the_cache() -> None:
     after = {(order[i], frozenset(order[:i])) for order in ORDERS.values() for i in range(len(order))}
     assert {("flagged", frozenset({"unflagged"})), ("unflagged", frozenset({"flagged"}))} <= after
     assert {("flagged", frozenset()), ("unflagged", frozenset())} <= after
+
+
+def test_what_reaches_another_request_is_a_defect() -> None:
+    rate = {"hits": 0, "n": 100, "ci95": [0.0, 0.04]}
+    cached = {"flagged after unflagged": {"max": 0}, "unflagged after flagged": {"max": 0}}
+    depends = "pairs whose answer depends on who asked before"
+    found = {
+        "deterministic_differences": {},
+        "isolation": {
+            "unflagged, flagged neighbours against none": {"texts": rate},
+            "unflagged, no flagged neighbours, repeated": {"texts": rate},
+        },
+        "prefix": {"cached tokens": cached, depends: {"flagged": 0, "unflagged": 0}},
+    }
+    assert defects(found) == []
+    beside = {**found["isolation"], "unflagged, flagged neighbours against none": {"texts": {**rate, "ci95": [0.2, 1]}}}
+    assert len(defects({**found, "isolation": beside})) == 1
+    shared = {
+        "cached tokens": {**cached, "unflagged after flagged": {"max": 32}},
+        depends: {"flagged": 1, "unflagged": 0},
+    }
+    assert len(defects({**found, "prefix": shared})) == 2
+    assert defects({**found, "isolation": None, "prefix": None}) == []

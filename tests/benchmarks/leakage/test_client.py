@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from benchmarks.leakage.ask import Asked
-from benchmarks.leakage.client import Answered, Server, ask_all
+from benchmarks.leakage.client import Answered, Server, ask_all, time_in_turn
 from benchmarks.probes.spec import TEXT, Probe
 from benchmarks.worlds.spec import Item
 
@@ -56,6 +56,48 @@ def test_answers_become_part_of_the_conversation_and_ids_are_found() -> None:
     asked = Asked((answered,), (), {"id-1": "pass", "id-2": "intervene"})
     assert asked.flagged(answered)
     assert not Asked((answered,), (), {"id-1": "pass", "id-2": "pass"}).flagged(answered)
+    assert Asked((answered,), (), {"id-1": "pass", "id-2": "refuse:policy"}).flagged(answered)
+    with pytest.raises(KeyError):  # a request that the log lost is no miss of the guard
+        Asked((answered,), (), {"id-1": "pass"}).flagged(answered)
+
+
+def test_a_request_refused_before_any_guard_looked_is_not_flagged() -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.json_response({"error": {}}, status=400, headers={"x-request-id": "id-1"})
+
+    (answered,) = ask(app(answer), Probe("f", ITEM, ({"messages": []},)))
+    assert not Asked((answered,), (), {"id-1": ""}).flagged(answered)
+    assert not Asked((answered,), (), {}).flagged(answered)
+    assert Asked((answered,), (), {"id-1": "refuse:unscannable"}).flagged(answered)
+
+
+def test_servers_are_timed_in_turn() -> None:
+    seen: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        body = orjson.loads(await request.read())
+        seen.append(body["model"])
+        await asyncio.sleep(0.02 if body["model"] == "slow" else 0)
+        return web.json_response({"choices": []})
+
+    async def measure() -> dict[str, list[float]]:
+        runner = web.AppRunner(app(answer))
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        try:
+            (address,) = [socket.getsockname() for socket in site._server.sockets]  # type: ignore[union-attr]
+            base = f"http://127.0.0.1:{address[1]}"
+            probes = [Probe("f", ITEM, ({"messages": []},))] * 3
+            plans = {name: (Server(base, name, "k"), probes) for name in ("slow", "fast")}
+            return await time_in_turn(plans, lambda text: [len(text)], lambda _messages: "")
+        finally:
+            await runner.cleanup()
+
+    spent = asyncio.run(measure())
+    assert {name: len(times) for name, times in spent.items()} == {"slow": 3, "fast": 3}
+    assert min(spent["slow"]) >= 20
+    assert all(set(seen[i : i + 2]) == {"slow", "fast"} for i in range(0, len(seen), 2))
 
 
 def test_placeholders_are_filled_and_a_refused_step_ends_the_probe() -> None:
