@@ -37,9 +37,9 @@ class Mixture:
 def rounds(ask: Ask, server: Server, always: Server, mixture: Mixture, seed: int) -> dict[str, list[list[Seen]]]:
     """Ask every mixture ROUNDS times in another order, several questions at a time.
 
-    Returns answers by `watched, mixed`, `watched, alone`, `flagged, mixed`, `flagged, flagged only` and `control`: the watched
-    questions behind a guard that flags everything, whose answers must differ. Every batch of requests has a cache salt
-    of its own, so nothing comes from the prefix cache.
+    Returns answers by `watched, mixed`, `watched, alone`, `flagged, mixed`, `flagged, flagged only` and `control`: the
+    watched questions behind a guard that flags everything, whose answers must differ. Every batch of requests has a
+    cache salt of its own, so nothing comes from the prefix cache.
     """
     found: dict[str, list[list[Seen]]] = {}
     plans: Mapping[str, tuple[tuple[str, Server, Sequence[Question]], ...]] = {
