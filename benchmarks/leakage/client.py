@@ -137,8 +137,14 @@ def _json(raw: bytes) -> Mapping[str, Any]:
 
 
 def _stream(raw: bytes) -> Mapping[str, Any]:
-    """What the events of a stream add up to. Raises `ValueError` for a stream without its end."""
-    events = [line[6:] for line in raw.replace(b"\r\n", b"\n").split(b"\n") if line.startswith(b"data: ")]
+    """What the events of a stream add up to; comments and other lines, where a value could hide too, as `lines`.
+
+    Raises `ValueError` for a stream without its end.
+    """
+    written = [line for line in raw.replace(b"\r\n", b"\n").split(b"\n") if line]
+    events = [line[5:].strip() for line in written if line.startswith(b"data:")]
     if not events or events[-1] != b"[DONE]":
         raise ValueError("a stream ended without [DONE]")
-    return assembled([orjson.loads(event) for event in events[:-1]])
+    body = assembled([orjson.loads(event) for event in events[:-1]])
+    others = [line.decode(errors="replace") for line in written if not line.startswith(b"data:")]
+    return {**body, "lines": others} if others else body

@@ -56,6 +56,9 @@ STREAM = (
         (top((" In", " At"), (" Oslo", " Riga"), (".", "!")), 1, 0),
         ({**chat("No."), "system_fingerprint": "Lisbon"}, 1, 1),
         (_stream(STREAM), 1, 1),
+        (_stream(STREAM.replace(b"Lis", b"Os").replace(b"bon", b"lo")), 1, 0),
+        (_stream(b": Lisbon\n\n" + STREAM.replace(b"Lis", b"Os").replace(b"bon", b"lo")), 1, 1),
+        (_stream(STREAM.replace(b"data: ", b"data:")), 1, 1),
     ],
 )
 def test_planted_leaks_are_found(body: Mapping[str, Any], n: int, leaking: int) -> None:
