@@ -99,12 +99,12 @@ def ask(
                 with ExitStack() as stack:
                     plans = {}
                     for arm in chosen:
+                        if arm.of:
+                            continue
                         bundle = bundles[arm.method] if arm.method else None
-                        if not arm.of:
-                            opened = servers.gateway(
-                                engine, bundle, bundle_key, folder / "audit-timed.jsonl", arm.guard
-                            )
-                            plans[arm.name] = stack.enter_context(opened), [arm.before(probe) for probe in direct]
+                        audit = folder / f"audit-timed-{arm.name.replace(' ', '-')}.jsonl"  # one file per gateway
+                        opened = servers.gateway(engine, bundle, bundle_key, audit, arm.guard)
+                        plans[arm.name] = stack.enter_context(opened), [arm.before(probe) for probe in direct]
                     times = asyncio.run(time_in_turn(plans, encode, render))
                 found |= {name: replace(found[name], times=tuple(spent)) for name, spent in times.items()}
     return found
