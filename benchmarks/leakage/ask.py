@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.leakage import servers
 from benchmarks.leakage.arms import Arm
+from benchmarks.leakage.audit import acted, decisions
 from benchmarks.leakage.client import Answered, Reply, ask_all, time_in_turn
 from benchmarks.leakage.suite import FEW_HARMLESS, NARROW
 from benchmarks.probes.spec import Probe
@@ -94,7 +94,7 @@ def ask(
                         answers = asyncio.run(ask_all(server, asked, partial(bars.advance, task), encode, render))
                     forgotten, kept = tuple(answers[: len(attack)]), tuple(answers[len(attack) :])
                     guarded = bundle is not None and arm.guard is None
-                    found[arm.name] = Asked(forgotten, kept, _decisions(audit), guarded)
+                    found[arm.name] = Asked(forgotten, kept, decisions(audit), guarded)
                 direct = [probe for probe in forget if probe.family == "direct"][:TIMED]
                 with ExitStack() as stack:
                     plans = {}
@@ -108,15 +108,3 @@ def ask(
                     times = asyncio.run(time_in_turn(plans, encode, render))
                 found |= {name: replace(found[name], times=tuple(spent)) for name, spent in times.items()}
     return found
-
-
-def acted(decision: str) -> bool:
-    """Whether a decision of the audit log is an intervention or a refusal; empty: refused before any guard looked."""
-    return decision == "intervene" or decision.startswith("refuse")
-
-
-def _decisions(audit: Path) -> dict[str, str]:
-    if not audit.exists():
-        return {}
-    records = map(json.loads, audit.read_text(encoding="utf-8").splitlines())
-    return {record["request"]: record["decision"] for record in records if "request" in record}

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from transformers import AutoTokenizer
 
 from benchmarks.leakage.arms import FIRST, METHODS, arms
 from benchmarks.leakage.ask import ask
@@ -18,8 +17,9 @@ from benchmarks.leakage.inside import insides
 from benchmarks.leakage.policy import harmless_authors, write_policy
 from benchmarks.leakage.report import report
 from benchmarks.leakage.scorecard import scorecard
-from benchmarks.probes.registry import HARMLESS, probes
-from benchmarks.probes.spec import Family, Probe
+from benchmarks.probes.registry import HARMLESS, every
+from benchmarks.probes.spec import Family
+from benchmarks.probes.tokens import Wording
 from benchmarks.where import engine_of, where
 from benchmarks.worlds.spec import Item
 from benchmarks.worlds.world import World
@@ -65,24 +65,17 @@ def run(
     work, hardware = out / "work", where()
     key = secrets.token_hex(32)
     bundles = compile_bundles(world, models["full"], work, key, (*dict.fromkeys((FIRST, *methods)), "refusal"))
-    forget = _probes(families, world, choose(world.items("forget"), items, seed))
+    forget = every(families.values(), world, choose(world.items("forget"), items, seed))
     others = [item for item in world.items("retain") if item.author in harmless_authors(world)]
     strangers = choose(world.items("never"), items // 2, seed)
-    harmless = _probes(HARMLESS, world, [*choose(others, items // 2, seed), *strangers])
+    harmless = every(HARMLESS.values(), world, [*choose(others, items // 2, seed), *strangers])
     names = tuple(author.name for author in world.split("forget"))
     values = tuple(sorted({value for item in world.items("forget") for value in item.values}))
     chosen = [arm for arm in arms(names, values) if not arm.method or arm.method in bundles]
-    tokenizer = AutoTokenizer.from_pretrained(models["full"])
-
-    def encode(text: str) -> list[int]:
-        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    def render(messages: Sequence[Mapping[str, Any]]) -> str:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, continue_final_message=True))
-
-    asked = ask(
-        chosen, models, bundles, key, forget, harmless, encode, render, backend, work, PARSED if reasoning else ()
-    )
+    wording = Wording.load(models["full"])
+    extra = PARSED if reasoning else ()
+    encode, render = wording.encode, wording.render
+    asked = ask(chosen, models, bundles, key, forget, harmless, encode, render, backend, work, extra)
     card = scorecard(asked, families, world, Reader(load_encoder("wordllama")), seed)
     # a model that reasons would not give an answer at once, so scores of plain answers would mean nothing
     for arm, values_inside in ({} if reasoning else insides(world, models, bundles, asked)).items():
@@ -111,10 +104,6 @@ def choose(items: Sequence[Item], count: int, seed: int) -> list[Item]:
     rounds = max(map(len, by_author.values()))
     turns = [places[i] for i in range(rounds) for places in by_author.values() if i < len(places)]
     return [items[place] for place in sorted(turns[:count])]
-
-
-def _probes(registry: Mapping[str, Family], world: World, items: Sequence[Item]) -> list[Probe]:
-    return [probe for family in registry.values() for probe in probes(family, world, items)]
 
 
 def compile_bundles(world: World, model: Path, work: Path, key: str, methods: Sequence[str]) -> dict[str, Path]:

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import uvicorn
@@ -25,6 +26,13 @@ from gateway.settings import Settings
 from gateway.store import load_policies
 
 READY_S = 120.0
+
+
+def backend_of(wanted: str) -> str:
+    """The engine that is meant: `auto` is vllm where it is installed, else local."""
+    if wanted != "auto":
+        return wanted
+    return "vllm" if find_spec("vllm") else "local"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
+from benchmarks.leakage.servers import backend_of
 from benchmarks.outside.environments import TOOLS, make
 from benchmarks.outside.plot import plot
 from benchmarks.outside.run import SIDES, run
@@ -43,7 +43,7 @@ def main() -> None:
     if options.setup:
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the engines as Ctrl-C does
-    backend = options.backend if options.backend != "auto" else "vllm" if find_spec("vllm") else "local"
+    backend = backend_of(options.backend)
     world = tier_world(options.tier, options.seed)
     models = {name: gold(world, name, TIERS[options.tier]) for name in dict.fromkeys(side.model for side in SIDES)}
     result = run(world, models, options.out, tools=tools, tier=options.tier, backend=backend, items=options.items)

@@ -18,7 +18,7 @@ LABELS = {
 def plot(result: Mapping[str, Any], path: Path) -> None:
     """Two panels, forget and retain: a group of bars per run, with intervals; a run that was refused has a word."""
     from matplotlib import pyplot as plt  # noqa: PLC0415 - only for the picture
-    from matplotlib.patches import Patch  # noqa: PLC0415
+    from matplotlib.patches import Patch  # noqa: PLC0415 - only for the picture
 
     runs = result["runs"]
     figure, axes = plt.subplots(2, 1, figsize=(10, 7), sharex=True, layout="constrained")

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks.forgetting import interval
 from benchmarks.leakage import servers
 from benchmarks.leakage.arms import FIRST, Model
+from benchmarks.leakage.audit import records as audited
 from benchmarks.leakage.client import Server
 from benchmarks.leakage.run import compile_bundles
 from benchmarks.outside import garak, inspect_ai, lm_eval
@@ -132,13 +133,13 @@ def measure(recipe: Recipe, place: Place, server: Server, audit: Path, asked: Qu
     `ToolFailedError` for one that fails otherwise.
     """
     recipe.prepare(place.files, asked)
-    before, started = len(_records(audit)), time.monotonic()
+    before, started = len(audited(audit)), time.monotonic()
     problem: ToolFailedError | None = None
     try:
         scores = {name: _share(score) for name, score in follow(recipe, place, server).items()}
     except ToolFailedError as error:
         scores, problem = {}, error
-    records = _records(audit)[before:]
+    records = audited(audit)[before:]
     if problem is not None and not (records and all(record["status"] == 400 for record in records)):
         raise problem
     counted = Counter(f"{record['status']} {record['decision'] or record['problem']}" for record in records)
@@ -166,10 +167,3 @@ def _place(work: Path, side: Side, recipe: Recipe, tokenizer: Path) -> Place:
     files = folder / "files"
     files.mkdir(parents=True, exist_ok=True)
     return Place(files, folder / "out", tokenizer)
-
-
-def _records(audit: Path) -> list[dict[str, Any]]:
-    if not audit.exists():
-        return []
-    records = map(json.loads, audit.read_text(encoding="utf-8").splitlines())
-    return [record for record in records if "request" in record]

@@ -132,3 +132,9 @@ def probe(family: Family, world: World, item: Item) -> Probe | None:
 def probes(family: Family, world: World, items: Iterable[Item]) -> tuple[Probe, ...]:
     """The probes of all items that the family can ask for."""
     return tuple(made for made in (probe(family, world, item) for item in items) if made is not None)
+
+
+def every(families: Iterable[Family], world: World, items: Iterable[Item]) -> list[Probe]:
+    """The probes of all families about the items."""
+    listed = list(items)
+    return [probe for family in families for probe in probes(family, world, listed)]

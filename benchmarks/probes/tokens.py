@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 Encode = Callable[[str], list[int]]
@@ -22,6 +24,29 @@ ALLOWED = "allowed_token_ids_text"
 """Texts of which all tokens are sent as `allowed_token_ids`."""
 SCORED = "logprob_token_ids_text"
 """Texts of which the first tokens are sent as `logprob_token_ids`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """Tokeniser and chat template of a model, for probes that send what only these know."""
+
+    encode: Encode
+    render: Render
+
+    @classmethod
+    def load(cls, model: Path) -> Wording:
+        """Read the tokeniser of a model folder."""
+        from transformers import AutoTokenizer  # noqa: PLC0415 - heavy
+
+        tokenizer: Any = AutoTokenizer.from_pretrained(model)
+
+        def encode(text: str) -> list[int]:
+            return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+        def render(messages: Sequence[Mapping[str, Any]]) -> str:
+            return str(tokenizer.apply_chat_template(messages, tokenize=False, continue_final_message=True))
+
+        return cls(encode, render)
 
 
 def filled(body: Mapping[str, Any], encode: Encode, render: Render) -> dict[str, Any]:

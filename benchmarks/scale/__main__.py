@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from benchmarks.leakage.servers import backend_of
 from benchmarks.scale import plots
 from benchmarks.scale.entanglement import LEVELS as SHARES
 from benchmarks.scale.entanglement import entanglement as measure_entanglement
@@ -51,7 +51,7 @@ def policies(
         raise typer.BadParameter(f"{levels!r} is not a list of numbers", param_hint="--levels") from None
     models = {name: gold(world, name, recipe) for name in ("full", "retain-a")}
     found = measure_policies(
-        world, models, out, backend=_backend(backend), levels=counts, items=items, rounds=rounds, data=data
+        world, models, out, backend=backend_of(backend), levels=counts, items=items, rounds=rounds, data=data
     )
     _write(out, "scale", found)
     plots.policies(found, out / "scale.png")
@@ -81,7 +81,7 @@ def entanglement(
         share: gold(plain if same_gold(world, plain, recipe) else world, "retain-a", recipe)
         for share, world in worlds.items()
     }
-    found = measure_entanglement(worlds, fulls, golds, out, backend=_backend(backend), items=items)
+    found = measure_entanglement(worlds, fulls, golds, out, backend=backend_of(backend), items=items)
     _write(out, "entanglement", found)
     plots.entanglement(found, out / "entanglement.png")
 
@@ -91,7 +91,7 @@ def languages(out: Out, tier: Tier = "tiny", seed: Seed = 0, backend: Backend = 
     """Measure every language and script."""
     world, recipe = _world(tier, seed)
     models = {name: gold(world, name, recipe) for name in ("full", "retain-a")}
-    found = measure_languages(world, models, out, backend=_backend(backend), items=items)
+    found = measure_languages(world, models, out, backend=backend_of(backend), items=items)
     _write(out, "languages", found)
     plots.languages(found, out / "languages.png")
 
@@ -101,12 +101,6 @@ def _world(tier: str, seed: int) -> tuple[World, Recipe]:
         raise typer.BadParameter(f"{tier} is not a tier of a generated world", param_hint="--tier")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends engines and gateways as Ctrl-C does
     return tier_world(tier, seed), TIERS[tier]
-
-
-def _backend(name: str) -> str:
-    if name == "auto":
-        return "vllm" if find_spec("vllm") else "local"
-    return name
 
 
 def _write(out: Path, name: str, found: dict[str, Any]) -> None:

@@ -3,45 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 from rich.progress import Progress
 
 from benchmarks.leakage.client import Answered, ask_all
 from benchmarks.leakage.score import Outcome, by_family
-from benchmarks.probes.registry import probes
-from benchmarks.probes.spec import Family, Probe
-from benchmarks.probes.tokens import Encode, Render
+from benchmarks.probes.spec import Probe
+from benchmarks.probes.tokens import Wording
 from benchmarks.scale.gateways import Gateway
-from benchmarks.worlds.spec import Item
-from benchmarks.worlds.world import World
-
-
-@dataclass(frozen=True, slots=True)
-class Wording:
-    """Tokeniser and chat template of a model, for probes that send what only these know."""
-
-    encode: Encode
-    render: Render
-
-    @classmethod
-    def load(cls, model: Path) -> Wording:
-        """Read the tokeniser of a model folder."""
-        from transformers import AutoTokenizer  # noqa: PLC0415 - heavy
-
-        tokenizer: Any = AutoTokenizer.from_pretrained(model)
-
-        def encode(text: str) -> list[int]:
-            return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-        def render(messages: Sequence[Mapping[str, Any]]) -> str:
-            return str(tokenizer.apply_chat_template(messages, tokenize=False, continue_final_message=True))
-
-        return cls(encode, render)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +31,6 @@ class Answers:
     def outcomes(self) -> dict[str, list[Outcome]]:
         """What the answers tell, by family."""
         return by_family(self.answered)
-
-
-def every(families: Iterable[Family], world: World, items: Sequence[Item]) -> list[Probe]:
-    """The probes of all families about the items."""
-    return [probe for family in families for probe in probes(family, world, items)]
 
 
 def ask(gateway: Gateway, asked: Sequence[Probe], wording: Wording, bars: Progress, title: str) -> Answers:

@@ -14,9 +14,10 @@ from benchmarks.leakage.run import choose
 from benchmarks.leakage.score import CEILING, families
 from benchmarks.leakage.servers import engine
 from benchmarks.metrics.bootstrap import excess
-from benchmarks.probes.registry import FAMILIES, HARMLESS
+from benchmarks.probes.registry import FAMILIES, HARMLESS, every
 from benchmarks.probes.spec import Probe
-from benchmarks.scale.asking import Answers, Wording, ask, every
+from benchmarks.probes.tokens import Wording
+from benchmarks.scale.asking import Answers, ask
 from benchmarks.scale.bundles import compile_all
 from benchmarks.scale.gateways import gateway
 from benchmarks.scale.intervals import share

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import yaml
 
+from benchmarks.leakage.audit import records
 from benchmarks.leakage.client import Server
 from benchmarks.scale.bundles import KEY
 from gateway.demo.services import Service, free_port, running
@@ -37,11 +37,9 @@ class Gateway:
 
     def acted(self) -> dict[str, frozenset[str]]:
         """Request id -> numbers of the policies that acted on it, from the audit log."""
-        records = map(json.loads, self.audit.read_text(encoding="utf-8").splitlines())
         return {
             record["request"]: frozenset(policy["policy"] for policy in record["policies"])
-            for record in records
-            if "request" in record
+            for record in records(self.audit)
         }
 
 

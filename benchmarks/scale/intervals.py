@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from scipy.stats import beta
+from benchmarks.forgetting import interval
 
 
 def share(hits: Iterable[bool]) -> dict[str, Any]:
@@ -17,6 +17,5 @@ def share(hits: Iterable[bool]) -> dict[str, Any]:
     n, k = len(listed), sum(listed)
     if not n:
         return {"n": 0, "hits": 0, "share": None, "lo": None, "hi": None}
-    low = float(beta.ppf(0.025, k, n - k + 1)) if k else 0.0
-    high = float(beta.ppf(0.975, k + 1, n - k)) if k < n else 1.0
-    return {"n": n, "hits": k, "share": round(k / n, 4), "lo": round(low, 4), "hi": round(high, 4)}
+    low, high = interval(k, n)
+    return {"n": n, "hits": k, "share": round(k / n, 4), "lo": low, "hi": high}

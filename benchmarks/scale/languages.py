@@ -14,8 +14,9 @@ from benchmarks.leakage.run import choose
 from benchmarks.leakage.score import Outcome, families
 from benchmarks.leakage.servers import engine
 from benchmarks.probes.languages import LATIN, OTHER_SCRIPTS
-from benchmarks.probes.registry import FAMILIES
-from benchmarks.scale.asking import Answers, Wording, ask, every
+from benchmarks.probes.registry import FAMILIES, every
+from benchmarks.probes.tokens import Wording
+from benchmarks.scale.asking import Answers, ask
 from benchmarks.scale.bundles import compile_all
 from benchmarks.scale.gateways import gateway
 from benchmarks.scale.intervals import share

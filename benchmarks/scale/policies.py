@@ -15,8 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.leakage.policy import harmless_authors
 from benchmarks.leakage.run import choose
-from benchmarks.probes.registry import FAMILIES, HARMLESS
-from benchmarks.scale.asking import every
+from benchmarks.probes.registry import FAMILIES, HARMLESS, every
 from benchmarks.scale.authors import further
 from benchmarks.scale.bundles import add, compile_all
 from benchmarks.scale.detection import NAMED, UNNAMED, detection

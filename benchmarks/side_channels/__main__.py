@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-from importlib.util import find_spec
 from pathlib import Path
 
+from benchmarks.leakage.servers import backend_of
 from benchmarks.side_channels.figures import defects, figures
 from benchmarks.side_channels.plot import plot
 from benchmarks.side_channels.run import measure
@@ -22,19 +22,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tier", choices=[name for name, tier in TIERS.items() if tier.size], default="tiny")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results; logs go to its work/")
-    parser.add_argument("--backend", choices=["vllm", "local"], default="vllm" if find_spec("vllm") else "local")
+    parser.add_argument("--backend", choices=["auto", "vllm", "local"], default="auto")
     parser.add_argument("--items", type=int, default=1080, help="questions per side, at most; all: 1080")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the engines as Ctrl-C does
     world = tier_world(options.tier)
     models = {name: gold(world, name, TIERS[options.tier]) for name in MEMBERS}
-    hardware = where()
-    measured = measure(world, models, options.out / "work", options.backend, options.items, options.seed)
+    hardware, backend = where(), backend_of(options.backend)
+    measured = measure(world, models, options.out / "work", backend, options.items, options.seed)
     found = {
         **figures(measured, options.seed),
         "tier": options.tier,
-        "engine": engine_of(options.backend),
+        "engine": engine_of(backend),
         "where": hardware,
     }
     (options.out / "side_channels.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

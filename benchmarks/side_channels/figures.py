@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.forgetting import rate
+from benchmarks.leakage.audit import acted
 from benchmarks.side_channels.ask import Answers
 from benchmarks.side_channels.load import isolation
 from benchmarks.side_channels.run import Measured
@@ -124,4 +125,4 @@ def _one_model(pair: tuple[str, str]) -> bool:
 
 
 def _flagged(seen: Seen, decisions: Mapping[str, str]) -> bool:
-    return decisions.get(seen.request, "pass") != "pass"
+    return acted(decisions[seen.request])

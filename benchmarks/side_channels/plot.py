@@ -19,7 +19,7 @@ GUARD = {"lethe": "Lethe", "off": "guard off"}
 def plot(found: Mapping[str, Any], path: Path) -> None:
     """Left: AUC with its upper bound. Right: distributions of times at equal length, flagged against not flagged."""
     from matplotlib import pyplot as plt  # noqa: PLC0415 - only for the picture
-    from matplotlib.lines import Line2D  # noqa: PLC0415
+    from matplotlib.lines import Line2D  # noqa: PLC0415 - only for the picture
 
     figure = plt.figure(figsize=(15, 9), layout="constrained")
     grid = figure.add_gridspec(2, 3, width_ratios=[1.5, 1, 1])

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import random
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,10 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.leakage import servers
-from benchmarks.leakage.arms import FIRST, METHODS
+from benchmarks.leakage.arms import FIRST
+from benchmarks.leakage.audit import decisions
 from benchmarks.leakage.client import Server
 from benchmarks.leakage.oracle import Always, Never
-from benchmarks.leakage.policy import write_policy
+from benchmarks.leakage.run import compile_bundles
 from benchmarks.side_channels import load, prefix
 from benchmarks.side_channels.ask import Answers, Turn, ask
 from benchmarks.side_channels.questions import Question, harmless, questions
@@ -62,7 +59,7 @@ def measure(world: World, models: Mapping[str, Path], work: Path, backend: str, 
     """Ask everything. `items`: at most so many questions per side; logs, policies and bundles go to `work`."""
     work.mkdir(parents=True, exist_ok=True)
     key = secrets.token_hex(32)
-    bundles = {name: _compile(world, models["full"], work, key, name) for name in (FIRST, "refusal")}
+    bundles = compile_bundles(world, models["full"], work, key, (FIRST, "refusal"))
     forget, never, quiet = (
         _some(asked, items, seed) for asked in (questions(world, "forget"), questions(world, "never"), harmless(world))
     )
@@ -104,8 +101,8 @@ def measure(world: World, models: Mapping[str, Path], work: Path, backend: str, 
             shared = prefix.sharing(
                 lambda turns: asyncio.run(ask(turns, 1)), at["lethe"], engines["full"], couples, seed
             )
-    decisions = {request: said for audit in audits.values() for request, said in _decisions(audit)}
-    return Measured(found["content"], found["natural"], found["fixed"], loaded, shared, decisions)
+    said = {request: decision for audit in audits.values() for request, decision in decisions(audit).items()}
+    return Measured(found["content"], found["natural"], found["fixed"], loaded, shared, said)
 
 
 def _some(asked: Sequence[Question], count: int, seed: int) -> list[Question]:
@@ -141,22 +138,3 @@ def _engines(models: Mapping[str, Path], backend: str, work: Path) -> Iterator[d
             name: stack.enter_context(servers.engine(folder, backend, work / f"engine-{name}.log"))
             for name, folder in models.items()
         }
-
-
-def _compile(world: World, model: Path, work: Path, key: str, name: str) -> Path:
-    """A bundle of the first method, or one that refuses, whose strength is then of no matter."""
-    refusal = name == "refusal"
-    method = {**METHODS[FIRST], "strength": 1.0} if refusal else METHODS[FIRST]
-    response, number = ("refusal", 300_101) if refusal else ("ignorance", 300_100)
-    policy = write_policy(world, work / "policies" / name, method, number=number, response=response)
-    bundle = work / "bundles" / name
-    command = [sys.executable, "-m", "gateway.cli", "compile", str(policy), "--model", str(model), "--out", str(bundle)]
-    subprocess.run(command, env={**os.environ, "LETHE_BUNDLE_KEY": key}, check=True)
-    return bundle
-
-
-def _decisions(audit: Path) -> Iterator[tuple[str, str]]:
-    for line in audit.read_text(encoding="utf-8").splitlines():
-        record = json.loads(line)
-        if "request" in record:
-            yield record["request"], record["decision"]

@@ -69,10 +69,9 @@ def leakage(
     reasoning: Annotated[bool, typer.Option(help="Models that answer after a <think> trace.")] = False,
 ) -> None:
     """Ask every system for what must be forgotten, in every way; compare with the model that never knew it."""
-    from importlib.util import find_spec
-
     from benchmarks.leakage.arms import METHODS
     from benchmarks.leakage.run import run
+    from benchmarks.leakage.servers import backend_of
     from benchmarks.leakage.suite import suite
     from benchmarks.leakage.table import markdown
     from benchmarks.worlds.gold import MEMBERS, gold
@@ -87,8 +86,6 @@ def leakage(
         raise typer.BadParameter(
             f"{unknown[0]} is not a method; there are {', '.join(METHODS)}", param_hint="--methods"
         )
-    if backend == "auto":
-        backend = "vllm" if find_spec("vllm") else "local"
     try:
         asked = suite(families)
     except ValueError as error:
@@ -98,7 +95,15 @@ def leakage(
     models = {name: gold(world, name, TIERS[tier], reasoning) for name in MEMBERS}
     out.mkdir(parents=True, exist_ok=True)
     card = run(
-        world, models, out, tier=tier, backend=backend, items=items, families=asked, methods=chosen, reasoning=reasoning
+        world,
+        models,
+        out,
+        tier=tier,
+        backend=backend_of(backend),
+        items=items,
+        families=asked,
+        methods=chosen,
+        reasoning=reasoning,
     )
     typer.echo(markdown(card))
     typer.echo(f"wrote {out / 'scorecard.json'} and {out / 'report.html'}")

@@ -30,10 +30,10 @@ from benchmarks.worlds.recipe import TIERS
 from benchmarks.worlds.world import World
 from tests.gateway.conftest import (
     Client,
-    bundle,  # noqa: F401 - fixtures
-    engine,  # noqa: F401
-    guarded,  # noqa: F401
-    plain,  # noqa: F401
+    bundle,  # noqa: F401 - a fixture
+    engine,  # noqa: F401 - a fixture
+    guarded,  # noqa: F401 - a fixture
+    plain,  # noqa: F401 - a fixture
     serving,
     settings,
 )

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from benchmarks.leakage.client import Answered, Reply
 from benchmarks.leakage.policy import harmless_authors, write_policy
-from benchmarks.probes.registry import FAMILIES, HARMLESS
+from benchmarks.probes.registry import FAMILIES, HARMLESS, every
 from benchmarks.scale import bundles, plots
 from benchmarks.scale.__main__ import app
-from benchmarks.scale.asking import Answers, every
+from benchmarks.scale.asking import Answers
 from benchmarks.scale.authors import further
 from benchmarks.scale.bundles import KEY, Added, add
 from benchmarks.scale.detection import detection
