@@ -45,6 +45,11 @@ COMMON = (
     "asked. <i>oracle</i> flags every request, harmless ones too. The AUC is that of a classifier that reads the "
     "answers to plain questions and knows no facts."
 )
+RANKS = (
+    "A channel may rank the truth first without saying it: log-probabilities of the next token, or a choice that the "
+    "client forces. Shares of questions where the truth comes first, ties at their expectation. A closed channel "
+    "tells as much as chance, which is given in brackets."
+)
 
 
 def report(card: Mapping[str, Any], shown: Sequence[str], method: str) -> str:
@@ -68,6 +73,9 @@ def report(card: Mapping[str, Any], shown: Sequence[str], method: str) -> str:
         _image(plots.latency(card)),
         f"<h2>All families, {html.escape(method)}</h2>",
         _table(card, method),
+        "<h2>Rank of the true answer among candidates</h2>",
+        f"<p>{RANKS}</p>",
+        _ranks(card),
         "<h2>Harmless requests that were flagged</h2>",
         _false_positives(card),
     ]
@@ -115,6 +123,16 @@ def _table(card: Mapping[str, Any], method: str) -> str:
             f"<td>{family['gold']:.2f}<td>{family['excess']:.2f}<td>{_interval(family)}"
             f"<td>{'' if caught is None else f'{caught:.2f}'}<td>{family['refused']:.2f}"
         )
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _ranks(card: Mapping[str, Any]) -> str:
+    ranked = {name: arm["candidate_rank"] for name, arm in card["arms"].items() if arm["candidate_rank"]}
+    families = list(dict.fromkeys(family for kinds in ranked.values() for family in kinds))
+    rows = ["<tr><th>system" + "".join(f"<th>{family}" for family in families)]
+    for name, kinds in ranked.items():
+        cells = (f"{kinds[f]['top_1']:.2f} ({kinds[f]['chance_top_1']:.2f})" if f in kinds else "" for f in families)
+        rows.append(f"<tr><td>{html.escape(name)}{''.join(f'<td>{cell}' for cell in cells)}")
     return f"<table>{''.join(rows)}</table>"
 
 

@@ -11,6 +11,7 @@ from scipy.stats import beta
 from benchmarks.leakage.answers import language, mixed_prompts, traces_of
 from benchmarks.leakage.apart import side_channel, told_apart
 from benchmarks.leakage.ask import Asked
+from benchmarks.leakage.ranks import candidate_ranks
 from benchmarks.leakage.score import Outcome, by_family, families, headline
 from benchmarks.probes.registry import APART
 from benchmarks.probes.spec import Family
@@ -49,6 +50,7 @@ def scorecard(
             "utility_of_all": _utility(kept[name], kept["bare"], kept[name]),
             "mixed": mixed_prompts(arm),
             "trace": traces_of(arm),
+            "candidate_rank": candidate_ranks(arm),
             "latency_ms": [round(ms, 2) for ms in arm.times],
             **dict.fromkeys(("ks_p", "ks_d", "ks_n", "symkl")),
         }

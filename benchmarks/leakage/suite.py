@@ -60,6 +60,9 @@ CORE = (
     "sample_prefill_rendered",
     "cloze_ids",
     "logprobs",
+    "logprobs_next",
+    "logprobs_next_cloze",
+    "structured_choice",
     "stream",
 )
 """One or two of every kind: what `make bench` asks."""
