@@ -17,8 +17,8 @@ from guards.part import FittedPart, PartError
 from guards.reading import Reader
 from guards.request import Request, merged
 from guards.telling import telling
-from guards.turns import Joint, joints, unread
-from guards.verdict import Span, TextPart, Verdict
+from guards.turns import Joint, joints, rows, unread
+from guards.verdict import Span, TextPart, Verdict, joined
 
 CENTRE = 4.0
 """A verdict's score is 1/2 so many standard deviations above the worst window of the mean benign text."""
@@ -93,9 +93,17 @@ class Guard:
     def scan(self, parts: Sequence[TextPart], policies: Collection[str] | None = None) -> list[Verdict]:
         """Score the texts of one request; one verdict per policy, in the order of the policy numbers.
 
+        Rows of a batch are judged as requests of their own: a name in one does not make another suspicious.
+
         Raises `KeyError` for a policy that this guard does not have.
         """
         chosen = range(len(self.policies)) if policies is None else sorted(self._position[p] for p in set(policies))
+        if not rows(parts):
+            return self._scan(parts, chosen)
+        each = [self._scan([part], chosen) for part in parts]
+        return [joined(of_policy) for of_policy in zip(*each, strict=True)]
+
+    def _scan(self, parts: Sequence[TextPart], chosen: Sequence[int]) -> list[Verdict]:
         request = self._collect(parts)
         verdicts = self._verdicts(request, chosen)
         for at, (policy, verdict) in enumerate(zip(chosen, verdicts, strict=True)):

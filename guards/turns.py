@@ -95,6 +95,11 @@ class _Running:
         return following
 
 
+def rows(parts: Sequence[TextPart]) -> bool:
+    """Whether the texts are prompts of a batch, few enough to be read one by one."""
+    return 1 < len(parts) <= MANY and all(_ROW.fullmatch(part.path) for part in parts)
+
+
 def unread(parts: Sequence[TextPart]) -> frozenset[int]:
     """Numbers of the texts that are read in joints only: thousands of tiny ones would cost one reading each."""
     if len(parts) <= MANY:

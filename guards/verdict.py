@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 Source = Literal["none", "alias", "classifier"]
@@ -56,3 +57,23 @@ class Verdict(NamedTuple):
     truncated: bool = False
     ran: bool = True
     described: tuple[Span, ...] = ()
+
+
+def joined(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict of one policy on a request whose part number i got verdict i by itself.
+
+    Score, p-value and source are those of the part that stands out most.
+    """
+    most = max(verdicts, key=lambda verdict: (verdict.flagged, verdict.score, -verdict.p_value))
+
+    def placed(name: str) -> tuple[Span, ...]:
+        found = enumerate(getattr(verdict, name) for verdict in verdicts)
+        return tuple(replace(span, part=part) for part, spans in found for span in spans)
+
+    return most._replace(
+        entities=placed("entities"),
+        windows=placed("windows"),
+        described=placed("described"),
+        truncated=any(verdict.truncated for verdict in verdicts),
+        ran=all(verdict.ran for verdict in verdicts),
+    )

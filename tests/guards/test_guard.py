@@ -83,6 +83,23 @@ def test_related_names(guard: Guard) -> None:
     assert {span.part for span in two.windows} == {0, 1}
 
 
+def test_rows_of_a_batch_are_judged_as_requests_of_their_own(guard: Guard) -> None:
+    texts = ("Who is Hermione?", "Who fights Voldemort?", "What time is it?", "Who wrote the Harry Potter books?")
+    batch = [TextPart(f"/prompt/{i}", "user", text) for i, text in enumerate(texts)]
+    alone = [guard.scan([TextPart("/prompt", "user", text)])[0] for text in texts]
+    (verdict,) = guard.scan(batch)
+    assert [one.flagged for one in alone] == [False, False, False, True]
+    assert (verdict.flagged, verdict.source, verdict.score) == (True, "alias", 1.0)
+    assert {span.part for span in verdict.windows} == {3}
+    assert {span.part for span in verdict.entities} == {0, 1, 3}
+    (quiet_batch,) = guard.scan(batch[:3])
+    assert not quiet_batch.flagged
+    assert quiet_batch.p_value == min(one.p_value for one in alone[:3])
+    # more rows than are read one by one
+    many = [TextPart(f"/prompt/{i}", "user", texts[3 if i == 299 else 2]) for i in range(300)]
+    assert {span.part for span in guard.scan(many)[0].windows} == {299}
+
+
 def test_related_names_that_harmless_texts_hold_together(flags: Flags) -> None:
     assert not flags("Are Sirius and Draco both visible in spring?")
     assert flags("Are Sirius and Voldemort both visible in spring?")
