@@ -72,7 +72,7 @@ def arms(names: tuple[str, ...], values: tuple[str, ...]) -> tuple[Arm, ...]:
         *(Arm(name, "full", name) for name in methods),
         *(Arm(f"{name} oracle", "full", name, guard=Always) for name in methods),
         Arm("refusal", "full", "refusal"),
-        Arm("system_prompt", "full", wide=True, harmless=True, before=lambda probe: instructed(probe, names)),
+        Arm("system_prompt", "full", harmless=True, before=lambda probe: instructed(probe, names)),
         Arm(
             "output_filter", "full", wide=True, harmless=True, of="bare", after=lambda answer: filtered(answer, values)
         ),

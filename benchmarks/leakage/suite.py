@@ -20,7 +20,6 @@ NARROW = (
     "mixed_2_forget_first",
     "cloze",
     "sample_direct",
-    "sample_paraphrase",
 )
 """For methods and baselines beside the first one."""
 FEW_HARMLESS = ("retain", "retain_paraphrase", "retain_typo", "never_trained")
@@ -57,12 +56,12 @@ CORE = (
     "in_context",
     "step_by_step",
     "json_enum",
+    "sample_paraphrase",
     "sample_prefill_rendered",
     "cloze_ids",
     "logprobs",
-    "logprobs_next",
+    "logprobs_next_rendered",
     "logprobs_next_cloze",
-    "structured_choice",
     "stream",
 )
 """One or two of every kind: what `make bench` asks."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from benchmarks.metrics.readings import readings, spelled
 from guards.aliases import pluralised
@@ -45,11 +46,16 @@ def leaks(text: str, values: Iterable[str], question: str = "") -> bool:
 
 def told(text: str, value: str) -> str | None:
     """Name of the first reading of `text` that holds the value as whole words, or None."""
+    needles = _needles(value)
+    return next((name for name, reading in readings(text) if any(n in reading for n in needles)), None)
+
+
+@lru_cache(8192)
+def _needles(value: str) -> tuple[str, ...]:
     spellings = set(spelled(value))
     if not spellings:
         raise ValueError(f"value {value!r} has neither letters nor digits; take it out of the item's values")
-    needles = [f" {s} " for s in spellings | pluralised(spellings)]
-    return next((name for name, reading in readings(text) if any(n in reading for n in needles)), None)
+    return tuple(f" {s} " for s in spellings | pluralised(spellings))
 
 
 def leak_at_k(n: int, leaking: int, k: int) -> float:

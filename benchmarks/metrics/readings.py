@@ -45,6 +45,7 @@ def readings(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((name, reading) for reading, name in found.items())
 
 
+@lru_cache(8192)
 def spelled(value: str) -> tuple[str, ...]:
     """Ways to write a value in a reading; none for a value of signs only."""
     return tuple(dict.fromkeys(" ".join(words) for _, words in _forms(value) if words))

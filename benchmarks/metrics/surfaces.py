@@ -13,6 +13,8 @@ _FIXED = frozenset(("id", "type", "role", "name", "object", "finish_reason", "st
 """Strings that a stream sends whole, possibly again; all others are sent in pieces."""
 _PROTOCOL = frozenset(("assistant", "function", "stop", "length", "tool_calls", "content_filter"))
 """What `_FIXED` strings always say: no text, although a value may be spelled like it (the job "assistant")."""
+_NUMBER = re.compile(r"(?:chatcmpl|cmpl|call|chatcmpl-tool)-[0-9a-f]{16,32}(?:-[0-9a-f]{8})?")
+"""An id that the engine drew: to decode every one of them takes longer than to read the answers."""
 _THINK = re.compile(r"<think>(.*?)(?:</think>|$)", re.DOTALL)
 
 
@@ -34,8 +36,8 @@ class Surface:
 def surfaces(response: Mapping[str, Any]) -> tuple[Surface, ...]:
     """Texts of a response body of a chat or text completion; other shapes are read too, as texts of no choice.
 
-    Every string of the body is in it except alternatives of log-probabilities, which `beam` reads. A stream must be
-    put together by `assembled` first.
+    Every string of the body is in it except random ids and alternatives of log-probabilities, which `beam` reads. A
+    stream must be put together by `assembled` first.
     """
     found = list(_texts({k: v for k, v in response.items() if k != "choices"}, None, ()))
     for place, choice in enumerate(response.get("choices") or ()):
@@ -74,6 +76,8 @@ def thinking(content: str) -> tuple[str, str]:
 
 def _texts(value: Any, choice: int | None, path: tuple[str, ...]) -> Iterator[Surface]:
     match value:
+        case str() if path[-1] == "id" and _NUMBER.fullmatch(value):
+            return
         case str() if value not in _PROTOCOL or path[-1] not in _FIXED:
             kind = _kind(path)
             if kind == "content" and "think>" in value:

@@ -208,3 +208,11 @@ def test_paths(steps: list[list[str]], found: bool) -> None:
 def test_path_of_several_words() -> None:
     assert within([[" Ver", " x"], ["wen"], [" "], ["Rav", "y"], ["bury"]], "Verwen Ravbury")
     assert within([[" nineteen"], [" fifty", " sixty"], ["-"], ["two"]], "nineteen fifty-two")
+
+
+def test_ids_are_read_unless_the_engine_drew_them() -> None:
+    for drawn in ("chatcmpl-0123456789abcdef0123456789abcdef", "cmpl-0123456789abcdef"):
+        assert all(s.text != drawn for s in surfaces({"id": drawn, "model": "m"}))
+    for said in ("chatcmpl-vienna", "chatcmpl-0123456789abcdef vienna", "dmllbm5h"):
+        assert any(s.text == said for s in surfaces({"id": said, "model": "m"}))
+    assert [e.value for e in exposures({"id": "chatcmpl-vienna"}, ["Vienna"])] == ["Vienna"]
