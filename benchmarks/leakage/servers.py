@@ -20,6 +20,7 @@ import uvicorn
 
 from benchmarks.leakage.client import Server
 from gateway.app import build_guard, create_app
+from gateway.commands.serve import KEEP_ALIVE_S
 from gateway.demo.services import Service, free_port, running
 from gateway.lifecycle import Scanner
 from gateway.settings import Settings
@@ -88,7 +89,8 @@ def gateway(
     if wrap is not None:
         guard = wrap(build_guard(load_policies(settings.bundles, bundle_key), settings.guard.alpha))
     port = free_port()
-    config = uvicorn.Config(create_app(settings, guard), port=port, log_config=None, access_log=False)
+    app = create_app(settings, guard)
+    config = uvicorn.Config(app, port=port, log_config=None, access_log=False, timeout_keep_alive=KEEP_ALIVE_S)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

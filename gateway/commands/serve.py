@@ -9,6 +9,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+KEEP_ALIVE_S = 75
+"""Seconds for which an idle connection lives. Clients and balancers close theirs after 15 to 60; one that is closed from
+here at that moment would carry a request to nobody."""
+
 Config = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="Settings file; lethe.yaml in the current folder if it is there."),
@@ -44,6 +48,7 @@ def serve(config: Config = None) -> None:
         http="httptools",
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         proxy_headers=False,  # nobody reads the client's address
         log_config=None,
     )
