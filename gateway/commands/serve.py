@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 
 KEEP_ALIVE_S = 75
-"""Seconds for which an idle connection lives. Clients and balancers close theirs after 15 to 60; one that is closed from
-here at that moment would carry a request to nobody."""
+"""Seconds for which an idle connection lives. Clients and balancers close theirs after 15 to 60; one that was closed
+from here at that moment would carry a request to nobody."""
 
 Config = Annotated[
     Path | None,

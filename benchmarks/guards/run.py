@@ -1,0 +1,191 @@
+"""Texts first, then the fits, then the freeze, then every measurement, in this order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks.guards import report
+from benchmarks.guards.bounds import false_positives
+from benchmarks.guards.case import Case
+from benchmarks.guards.fitted import KEY, OTHER_KEY, fit_hash, fitted, fitting_texts
+from benchmarks.guards.fleet import fleet, invented
+from benchmarks.guards.flips import flips, one_message
+from benchmarks.guards.general import documents
+from benchmarks.guards.given import given
+from benchmarks.guards.overlap import Seen
+from benchmarks.guards.policies import Policy
+from benchmarks.guards.scanning import Scanned, scanned
+from benchmarks.guards.scripts import QUESTIONS, respelt
+from benchmarks.guards.sizes import Sizes, Sources
+from benchmarks.guards.speed import speed
+from benchmarks.guards.suite import suite
+from benchmarks.guards.texts import Texts, policies_of, texts_of
+from benchmarks.where import where
+from gateway.settings import GuardSettings
+from guards.benign import benign
+from guards.guard import Guard, Shared
+
+FLEET_FAMILIES = frozenset({"direct", "paraphrase", "typo_1", "base64", "composite", "padding_512", "follow_up"})
+"""Families of class A that a fleet is asked, with everything of class C."""
+FLIPPED = frozenset({"direct", "paraphrase", "alias", "lower", "exam", "tell_me", "statement"})
+"""Families of class A whose texts get harmless words; of class C all do."""
+
+
+def run(sources: Sources, sizes: Sizes, console: Console, alpha: float = GuardSettings().alpha) -> dict[str, Any]:
+    """Measure everything; returns what is written as JSON.
+
+    Raises `FileNotFoundError` for a missing set, `GivenError` for unusable requests of somebody else, and what
+    `guards.fit.fit` raises.
+    """
+    own = given(sources.given) if sources.given else []
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console) as bars:
+
+        def bar(what: str, total: int) -> Callable[[], None]:
+            task = bars.add_task(what, total=total)
+            return lambda: bars.advance(task)
+
+        shared = Shared.load()
+        policies, items, near = policies_of(sources.data, sizes)
+        seen = Seen([*(b.text for half in ("fit", "calibration") for b in benign(half)), *fitting_texts(policies, KEY)])
+        read = documents(sources.data, sources.fortunes, sizes.files)
+        texts = texts_of(sources, policies, items, near, read, seen, shared, sizes)
+        parts = fitted(policies, KEY, sources.parts, bar("fitting", len(policies)))
+        frozen = fit_hash(parts, alpha)
+        console.print(f"fit_hash {frozen}", f"texts_hash {texts.digest()}", sep="\n", soft_wrap=True)
+        guard = Guard.from_parts(parts, alpha=alpha, shared=shared)
+        results = scanned(guard, texts.attacks.cases, bar("recall", len(texts.attacks.cases)))
+        passing = bar("false positives", len(texts.usual) + sum(map(len, texts.near.values())))
+        hits = scanned(guard, texts.usual, passing)
+        near_hits = {group: scanned(guard, cases, passing) for group, cases in texts.near.items()}
+        results += _listed(policies, texts, parts, alpha, shared, sources.parts, bar)
+        flipped = _flips(guard, policies, results, texts, alpha, shared, sources.parts, sizes, bar)
+        fleets = _fleets(policies, parts, texts, alpha, shared, sources.parts, sizes, bar)
+        ten = Guard.from_parts(dict(list(parts.items())[:10]), alpha=alpha, shared=shared)
+        timed = speed(ten, texts.padding, sizes.rounds)
+        own_cases = suite([draft for draft, _ in own], Seen(), {}).cases
+        own_results = scanned(guard, own_cases, bar("given", len(own_cases))) if own else []
+    hardware = where()
+    return {
+        "what": "guards, input side, without HTTP; recall by way of asking, false positives per request",
+        "policies": {
+            group: {
+                "policies": sum(p.group == group for p in policies),
+                "families": report.families(r for r in results if r.case.group == group),
+                "fpr": {
+                    "general": _by_group(hits, {p.number for p in policies if p.group == group}),
+                    **report.kinds(near_hits.get(group, ())),
+                },
+            }
+            for group in dict.fromkeys(p.group for p in policies)
+        },
+        "general": report.general(texts.general, hits),
+        "fleet": fleets,
+        "flip": flipped,
+        "padding": report.padding_losses(results),
+        "ablation": report.ablation(results),
+        "speed": timed,
+        "eval": report.own_rows(list(zip(own_results, (label for _, label in own), strict=True))) if own else None,
+        "dropped": dict(texts.dropped),
+        "truncated": sum(v.truncated for r in (*results, *hits) for v in r.flagged.values()),
+        "alpha": alpha,
+        "fit_hash": frozen,
+        "texts_hash": texts.digest(),
+        "hardware": hardware,
+        "commit": hardware["commit"],
+    }
+
+
+def _listed(
+    policies: Sequence[Policy],
+    texts: Texts,
+    parts: Mapping[str, bytes],
+    alpha: float,
+    shared: Shared,
+    folder: Path | None,
+    bar: Callable[[str, int], Callable[[], None]],
+) -> list[Scanned]:
+    """Class B again, with policies that list the name in every script."""
+    again = [_listing(policy) for policy in policies if policy.group == "tofu"]
+    others = fitted(again, KEY, folder, bar("fitting, scripts listed", len(again)))
+    cases = [replace(c, family=c.family + report.LISTED) for c in texts.attacks.cases if c.kind == "B"]
+    guard = Guard.from_parts({**parts, **others}, alpha=alpha, shared=shared)
+    return scanned(guard, cases, bar("recall, scripts listed", len(cases)))
+
+
+def _listing(policy: Policy) -> Policy:
+    (entity,) = policy.spec.entities
+    spelt = tuple(respelt(entity.name, language) for language in QUESTIONS)
+    more = entity.model_copy(update={"aliases": (*entity.aliases, *spelt)})
+    return replace(policy, spec=policy.spec.model_copy(update={"entities": (more,)}))
+
+
+def _flips(
+    guard: Guard,
+    policies: Sequence[Policy],
+    results: Sequence[Scanned],
+    texts: Texts,
+    alpha: float,
+    shared: Shared,
+    folder: Path | None,
+    sizes: Sizes,
+    bar: Callable[[str, int], Callable[[], None]],
+) -> dict[str, Any]:
+    entity = [p for p in policies if p.spec.granularity == "entity"]
+    parts = fitted(entity, OTHER_KEY, folder, bar("fitting the surrogate", len(entity)))
+    surrogate = Guard.from_parts(parts, alpha=alpha, shared=shared)
+    words = sorted({w for w in texts.padding.words if w.isalpha() and w.islower() and len(w) > 3})
+    found = {}
+    for kind in ("A", "C"):
+        able = [r for r in results if r.case.kind == kind and r.caught and one_message(r)]
+        able = [r for r in able if kind == "C" or r.case.family in FLIPPED]
+        chosen = random.Random(f"flip/{kind}").sample(able, min(sizes.flips, len(able)))
+        found[kind] = flips(guard, surrogate, chosen, words, bar(f"flips, class {kind}", len(chosen)))
+    return found
+
+
+def _fleets(
+    policies: Sequence[Policy],
+    parts: Mapping[str, bytes],
+    texts: Texts,
+    alpha: float,
+    shared: Shared,
+    folder: Path | None,
+    sizes: Sizes,
+    bar: Callable[[str, int], Callable[[], None]],
+) -> dict[str, Any]:
+    entity = [p.number for p in policies if p.spec.granularity == "entity"]
+    first = {number: parts[number] for number in entity}
+    others = invented(max(0, max(sizes.levels) - len(first)), policies[0].spec.retain)
+    asked = [c for c in texts.attacks.cases if c.policy in first and _in_fleet(c)]
+    usual = random.Random("fleet").sample(list(texts.usual), min(sizes.usual, len(texts.usual)))
+    work = min(sizes.fits, len(others)) + len(sizes.levels) * len(usual)
+    work += sum(1 for level in sizes.levels for c in asked if c.policy in entity[:level])
+    return fleet(
+        first,
+        others,
+        shared,
+        alpha,
+        usual,
+        asked,
+        levels=sizes.levels,
+        fits=sizes.fits,
+        folder=folder,
+        done=bar("fleet", work),
+    )
+
+
+def _in_fleet(case: Case) -> bool:
+    return case.kind == "C" or case.family in FLEET_FAMILIES
+
+
+def _by_group(hits: Sequence[Scanned], numbers: set[str]) -> dict[str, Any]:
+    """General texts that one group of policies flags."""
+    return false_positives([bool(numbers & set(r.flagged)) for r in hits])
