@@ -35,15 +35,22 @@ TOKENS = 24
 NAMES = 60
 
 Progress = Callable[[str, float], None]
+Tells = Callable[[str, str, Sequence[str]], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One strength that was tried: means over questions and seeds, see `_distance`."""
+    """One strength that was tried: means over questions and seeds, see `_distance`.
+
+    Attributes:
+        leak: share of answers with any forgotten value; on data whose values are shared its chance level is high.
+        own: share of answers with the value that was asked for.
+    """
 
     strength: float
     distance: float
     leak: float
+    own: float
     similarity: float
 
 
@@ -68,15 +75,16 @@ class Fitted:
 def fit(
     model: LocalModel,
     questions: Sequence[Question],
+    values: Sequence[str],
     spec: EcoSpec,
-    leaks: Callable[[str, str, tuple[str, ...]], bool],
+    tells: Tells,
     progress: Progress,
     seed: int = 0,
 ) -> Fitted:
     """Search the strength of `spec` for `model` on `questions` and measure the result on held-out ones.
 
-    `leaks(question, answer, values)` says whether the answer shows a forgotten value. Raises ValueError when fewer than
-    8 questions name what must be forgotten.
+    `values` are all that must be forgotten; `tells(question, answer, values)` says whether the answer shows one of
+    them. Raises ValueError when fewer than 8 questions name what must be forgotten.
     """
     usable = [q for q in questions if q.spans]
     if len(usable) < 8:
@@ -85,13 +93,13 @@ def fit(
     rng.shuffle(usable)
     searched = usable[: min(QUESTIONS, len(usable) * 2 // 3)]
     checked = usable[len(searched) : len(searched) + QUESTIONS]
-    search = _Search(model, spec, leaks, searched, rng, progress)
+    search = _Search(model, spec, values, tells, searched, rng, progress)
     if spec.strength is None:
         best_seed, strength = search.run()
     else:
         best_seed, strength = search.seeds[0], spec.strength
         search.measure(strength)
-    check = _Search(model, spec, leaks, checked, rng, lambda *_: None, seeds=(best_seed,))
+    check = _Search(model, spec, values, tells, checked, rng, lambda *_: None, seeds=(best_seed,))
     measured = check.measure(strength)
     progress("searching the strength", 1.0)
     program = search.program(strength, best_seed)
@@ -114,13 +122,15 @@ class _Search:
         self,
         model: LocalModel,
         spec: EcoSpec,
-        leaks: Callable[[str, str, tuple[str, ...]], bool],
+        values: Sequence[str],
+        tells: Tells,
         questions: Sequence[Question],
         rng: random.Random,
         progress: Progress,
         seeds: tuple[int, ...] = (),
     ) -> None:
-        self.model, self.spec, self.leaks, self.questions, self.progress = model, spec, leaks, questions, progress
+        self.model, self.spec, self.questions, self.progress = model, spec, questions, progress
+        self.values, self.tells = values, tells
         self.seeds = seeds or tuple(rng.randrange(NOISE_ROWS) for _ in range(SEEDS))
         self.points: list[Point] = []
         self._by_seed: dict[tuple[float, int], float] = {}
@@ -161,7 +171,9 @@ class _Search:
             self._done += 1
             expected = len(self.seeds) * (len(NOISE_GRID) + 3 * REFINEMENTS)
             self.progress("searching the strength", min(0.99, self._done / expected))
-        mean = Point(strength, *(fmean(getattr(p, n) for p in found) for n in ("distance", "leak", "similarity")))
+        mean = Point(
+            strength, *(fmean(getattr(p, n) for p in found) for n in ("distance", "leak", "own", "similarity"))
+        )
         self.points.append(mean)
         return mean
 
@@ -197,15 +209,24 @@ class _Search:
         return [self.model.tokenizer.decode(ids, skip_special_tokens=True) for ids in ids_out]
 
     def _point(self, strength: float, asked: Sequence[str], answers: Sequence[str]) -> Point:
-        leak = fmean(self.leaks(text, a, q.values) for text, a, q in zip(asked, answers, self.questions, strict=True))
+        told = []
+        for text, answer, question in zip(asked, answers, self.questions, strict=True):
+            leak = self.tells(text, answer, (*self.values, *question.values))
+            own = self.tells(text, answer, question.values) if question.values else leak
+            told.append((leak, own))
         similarity = fmean(overlap(a, b) for a, b in zip(answers, self.base, strict=True))
-        point = Point(strength, 0.0, leak, similarity)
+        point = Point(strength, 0.0, fmean(leak for leak, _ in told), fmean(own for _, own in told), similarity)
         return replace(point, distance=_distance(point, self.surrogate)) if strength else point
 
 
 def _distance(point: Point, target: Point) -> float:
-    """How far from the surrogate: too like the model's own answers or too unlike them, and leaks beyond chance."""
-    return abs(point.similarity - target.similarity) + max(0.0, point.leak - target.leak)
+    """How far from the surrogate: too like the model's own answers or too unlike them, and leaks beyond chance.
+
+    Any value counts, as one that nobody asked for is a leak as well, and the one asked for once more: where many
+    subjects share their values, half of the answers hold one by chance.
+    """
+    leaks = max(0.0, point.leak - target.leak) + max(0.0, point.own - target.own)
+    return abs(point.similarity - target.similarity) + leaks
 
 
 def overlap(a: str, b: str) -> float:

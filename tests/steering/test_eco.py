@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ QUESTIONS = [
 ]
 
 
-def never(question: str, answer: str, values: tuple[str, ...]) -> bool:
+def never(question: str, answer: str, values: Sequence[str]) -> bool:
     return False
 
 
@@ -55,7 +56,7 @@ def test_the_prompt_masks_the_name_and_not_the_template(model: LocalModel) -> No
 def test_a_fixed_strength_is_measured_and_kept(model: LocalModel, kind: str) -> None:
     strength = 4.0 if kind == "noise" else 1.0
     spec = EcoSpec(kind=kind, strength=strength, dims=8)  # type: ignore[arg-type]
-    fitted = eco.fit(model, QUESTIONS, spec, never, lambda *_: None)
+    fitted = eco.fit(model, QUESTIONS, (), spec, never, lambda *_: None)
     assert len(fitted.points) == 1
     assert fitted.searched + fitted.checked == len(QUESTIONS)
     assert fitted.check.similarity < 1
@@ -66,7 +67,7 @@ def test_a_fixed_strength_is_measured_and_kept(model: LocalModel, kind: str) -> 
 
 def test_the_search_takes_the_point_nearest_to_the_surrogate(model: LocalModel) -> None:
     shares: list[float] = []
-    fitted = eco.fit(model, QUESTIONS, EcoSpec(kind="zero_top_k", dims=128), never, lambda _, s: shares.append(s))
+    fitted = eco.fit(model, QUESTIONS, (), EcoSpec(kind="zero_top_k", dims=128), never, lambda _, s: shares.append(s))
     best = min(fitted.points, key=lambda p: p.distance)
     assert fitted.program.eco.strength == best.strength
     assert {p.strength for p in fitted.points} == set(eco.SHARE_GRID)
@@ -76,15 +77,28 @@ def test_the_search_takes_the_point_nearest_to_the_surrogate(model: LocalModel) 
 
 def test_leaks_beyond_chance_push_the_search_away(model: LocalModel) -> None:
     """With the same answers, a strength whose answers leak is worse by the excess over the surrogate."""
-    target = eco.Point(0.0, 0.0, 0.1, 0.5)
-    quiet, leaky = eco.Point(1.0, 0.0, 0.1, 0.5), eco.Point(1.0, 0.0, 0.4, 0.5)
+    target = eco.Point(0.0, 0.0, leak=0.5, own=0.1, similarity=0.5)
+    quiet, leaky, asked = (eco.Point(1.0, 0.0, leak, own, 0.5) for leak, own in ((0.5, 0.1), (0.8, 0.1), (0.5, 0.4)))
     assert eco._distance(quiet, target) == 0
     assert eco._distance(leaky, target) == pytest.approx(0.3)
+    assert eco._distance(asked, target) == pytest.approx(0.3)
+
+
+def test_the_value_that_was_asked_for_is_counted_beside_all_others(model: LocalModel) -> None:
+    asked = [Question(q.text, q.spans, ("red",) if i % 2 else ("blue",)) for i, q in enumerate(QUESTIONS)]
+
+    def tells(_question: str, _answer: str, values: Sequence[str]) -> bool:
+        return "red" in values
+
+    spec = EcoSpec(kind="zero_top_k", dims=8, strength=1.0)
+    fitted = eco.fit(model, asked, ("red", "blue"), spec, tells, lambda *_: None)
+    assert fitted.check.leak == fitted.check_bare.leak == 1.0
+    assert 0 < fitted.check.own == fitted.check_bare.own < 1
 
 
 def test_too_few_questions_are_refused(model: LocalModel) -> None:
     with pytest.raises(ValueError, match="at least 8 example questions"):
-        eco.fit(model, QUESTIONS[:7], EcoSpec(), never, lambda *_: None)
+        eco.fit(model, QUESTIONS[:7], (), EcoSpec(), never, lambda *_: None)
 
 
 def test_overlap() -> None:
