@@ -10,10 +10,13 @@ from typing import Literal
 import ahocorasick
 import numpy as np
 
+from guards.foreign import Foreign
 from guards.normalize import SEPARATOR, WIDE, AliasView, Normalizer
+from guards.transliterated import Transliterations
 from guards.typos import Typos
 
-Kind = Literal["alias", "related"]
+Kind = Literal["alias", "related", "title"]
+"""A title is a related name that is a verdict by itself where it is written as one."""
 
 GLUED = 6
 """From so many letters on, words of a name are also found written together, and at the edge of a digit."""
@@ -102,8 +105,9 @@ class AliasIndex:
         self._automaton = ahocorasick.Automaton()
         patterns: dict[str, list[Name]] = {}
         misspelled: set[str] = set()
-        for name in names:
-            words = normalizer.words(name.text)
+        self.names = tuple(names)
+        spelled = [normalizer.words(name.text) for name in names]
+        for name, words in zip(names, spelled, strict=True):
             if not words:
                 raise ValueError(f"name {name.number} of entity {name.entity} has no letter or digit; leave it out")
             for spelling in variants(words):
@@ -115,6 +119,7 @@ class AliasIndex:
         if patterns:
             self._automaton.make_automaton()
         self._empty = not patterns
+        self._heard = Transliterations(spelled)
         self._typos = Typos(misspelled, ordinary | {w for spelling in patterns for w in spelling.split()})
 
     def find(self, view: AliasView, words: Sequence[str], *, loose: bool = False) -> list[Match]:
@@ -130,6 +135,11 @@ class AliasIndex:
                 right = [fixes[w][min(choice, len(fixes[w]) - 1)] if w in fixes else w for w in words]
                 found += self._misspelled(words, right)
         return found
+
+    def hear(self, foreign: Foreign, text: str) -> Iterator[Match]:
+        """Names that are transliterated in a text; positions are characters of the text."""
+        for number, start, end in self._heard.find(foreign, text):
+            yield Match(self.names[number], start, end)
 
     def _exact(self, text: str, kinds: np.ndarray[tuple[int], np.dtype[np.uint8]], loose: bool) -> Iterator[Match]:
         for last, (length, names) in self._automaton.iter(text):

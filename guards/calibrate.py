@@ -78,7 +78,10 @@ class Corpus:
             best = _best(models.scores(self.vectors, chosen), self.owners, len(self.texts))
             border = _best(models.scores(self.borders, chosen), self.before, len(self.texts))
             named = _named(found, chosen)
-            single = np.maximum(single, (best + named * models.boost[chosen]).max(1))
+            score = best + named * models.boost[chosen]
+            # beside a name, a policy about facts goes by its own threshold, see `guards.guard`
+            alone = named & np.array(models.facts[chosen], bool) & (best >= models.threshold[chosen])
+            single = np.maximum(single, np.where(alone, np.inf, score).max(1))
             border[decided | np.roll(decided, -1)] = -np.inf  # no neighbours any more
             for size, statistic in enumerate(_runs(best, border, named, ~decided, models.boost[chosen])):
                 runs[size] = np.maximum(runs[size], statistic)

@@ -14,7 +14,8 @@ from guards.normalize import Bools, Ints
 from guards.reading import Reading
 
 BENIGN_WINDOWS = 4000
-NEIGHBOUR_WEIGHT = 2.0
+NEIGHBOUR_WEIGHT = {"entity": 2.0, "facts": 20.0}
+"""Of a harmless text that looks alike; of facts, nearly all that counts is to tell them from those about the person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,19 @@ class Texts:
         return len(self.sources)
 
     @classmethod
-    def read(cls, readings: Sequence[Reading], models: Models, sources: Ints, weights: Floats) -> Texts:
-        """Stack readings and look for the names of the only policy in `models`."""
-        vectors, owners = stack([r.vectors for r in readings], models.weights.shape[0])
+    def read(
+        cls,
+        readings: Sequence[Reading],
+        models: Models,
+        sources: Ints,
+        weights: Floats,
+        nameless: Sequence[Reading] | None = None,
+    ) -> Texts:
+        """Stack readings and look for the names of the only policy in `models`.
+
+        `nameless` are readings of the same texts without these names, whose windows are taken instead.
+        """
+        vectors, owners = stack([r.vectors for r in nameless or readings], models.weights.shape[0])
         found = [models.names(r).get(0, []) for r in readings]
         decided = np.array([bool(models.deciding(0, ((0, f) for f in names))) for names in found], bool)
         return cls(vectors, owners, sources, weights, np.array([bool(f) for f in found], bool), decided)
@@ -65,11 +76,12 @@ class Standard:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What a guard is fitted on."""
+    """What a guard is fitted on. `bare` are neighbours without their names; their sources are places in `near`."""
 
     positive: Texts
     near: Texts
     benign: Texts
+    bare: Texts
     seed: int
     strongest: float
 
@@ -82,7 +94,10 @@ class Dataset:
         vectors, flags, labels, weights, groups = [], [], [], [], []
         base = 0
         draw = np.random.default_rng(self.seed)
-        for texts, mask, label in zip((self.positive, self.near, self.benign), keep, (True, False, False), strict=True):
+        classes = (self.positive, self.near, self.benign, self.bare)
+        base_of_bare = int(self.positive.sources.max(initial=-1)) + 1  # in the groups of the neighbours they come from
+        kept = (*keep, keep[1][self.bare.sources])
+        for texts, mask, label in zip(classes, kept, (True, False, False, False), strict=True):
             rows = np.flatnonzero(mask[texts.owners])
             if texts is self.benign and len(rows) > BENIGN_WINDOWS:
                 rows = np.sort(draw.choice(rows, BENIGN_WINDOWS, replace=False))
@@ -91,7 +106,7 @@ class Dataset:
             flags.append(texts.flags[owners])
             labels.append(np.full(len(rows), label))
             weights.append(texts.weights[owners])
-            groups.append(texts.sources[owners] + base)
+            groups.append(texts.sources[owners] + (base_of_bare if texts is self.bare else base))
             base += int(texts.sources.max(initial=-1)) + 1
         linear = fit_linear(
             np.concatenate(vectors),
@@ -111,7 +126,11 @@ class Dataset:
         return Standard(linear.weights / np.float32(deviation), (linear.bias - mean) / deviation, boost)
 
     def held_out(self) -> tuple[Floats, Floats, Floats]:
-        """Scores of every positive, near and benign text by models that were fitted without its group."""
+        """Scores of every positive, near and benign text by models that were fitted without its group.
+
+        A neighbour's score is the larger one of those with and without its names: names that other neighbours share
+        make it look less alike than a question about somebody new.
+        """
         classes = (self.positive, self.near, self.benign)
         draw = np.random.default_rng(self.seed + 1)
         folds = [_folds(t.sources, draw) for t in classes]
@@ -123,6 +142,8 @@ class Dataset:
             model = self.fit(keep)
             for texts, fold, out in zip(classes, folds, scores, strict=True):
                 out[fold == k] = model.scores(texts)[fold == k]
+            bare = folds[1][self.bare.sources] == k
+            np.maximum.at(scores[1], self.bare.sources[bare], model.scores(self.bare)[bare])
         return scores[0], scores[1], scores[2]
 
 

@@ -13,6 +13,7 @@ from guards.encoder import Floats
 from guards.normalize import Bools
 from guards.part import FittedPart
 from guards.reading import Reading
+from guards.titles import as_title, is_title
 from guards.verdict import Span
 
 Spans = Callable[[int, int, int], Iterable[Span]]
@@ -67,6 +68,7 @@ class Models:
         self.weights = np.stack([p.weights for p in parts], axis=1) if parts else np.zeros((dim, 0), np.float32)
         self.bias = np.array([p.bias for p in parts], np.float32)
         self.boost = np.array([p.boost for p in parts], np.float32)
+        self.threshold = np.array([p.threshold for p in parts], np.float32)
         self.facts = [p.granularity == "facts" for p in parts]
         self.together = [frozenset(p.together) for p in parts]
 
@@ -106,8 +108,15 @@ class Models:
             for match in self.index.find(view.view, view.words, loose=view.loose):
                 a, b = view.starts[match.start], view.starts[match.end - 1]
                 c, d = view.ends[match.start], view.ends[match.end - 1]
-                name = match.name
-                found.setdefault(name.policy, set()).add((name.kind, name.number, int(min(a, b)), int(max(c, d))))
+                name, kind = match.name, match.name.kind
+                if kind == "title":
+                    shown = view.text is None or as_title(view.text, view.view, match.start, match.end)
+                    kind = "alias" if shown else "related"
+                found.setdefault(name.policy, set()).add((kind, name.number, int(min(a, b)), int(max(c, d))))
+        for heard in reading.heard:
+            for match in self.index.hear(heard.foreign, heard.text):
+                name, kind = match.name, "alias" if match.name.kind == "title" else match.name.kind
+                found.setdefault(name.policy, set()).add((kind, name.number, *heard.place(match.start, match.end)))
         return {
             policy: [Found(k, n, a, b, _sentence(reading, a, b)) for k, n, a, b in sorted(names)]
             for policy, names in found.items()
@@ -118,9 +127,9 @@ class Models:
     ) -> set[tuple[int, Found]]:
         """Names that are a verdict by themselves, among `(part, name)` of one request.
 
-        entity: every alias; every two different related names at different places, unless the policy's harmless texts
-        hold them together. facts: none, names are evidence only. `spans` says which characters of a request a name
-        stands for, where one text may be read twice.
+        entity: every alias, and every title that is written as one; every two different related names at different
+        places, unless the policy's harmless texts hold them together. facts: none, names are evidence only. `spans`
+        says which characters of a request a name stands for, where one text may be read twice.
         """
         spans = spans or _own
         if self.facts[policy]:
@@ -163,9 +172,16 @@ def _sentence(reading: Reading, start: int, end: int) -> tuple[int, int]:
 
 
 def indexed(parts: Sequence[FittedPart]) -> list[Name]:
-    """Names of all parts, in the form that `AliasIndex` takes."""
-    return [
-        Name(policy, name.entity, name.kind, name.number, name.text)
-        for policy, part in enumerate(parts)
-        for name in part.names
-    ]
+    """Names of all parts, in the form that `AliasIndex` takes.
+
+    A related name is a title unless harmless texts hold it: then it is paired with itself in `together`.
+    """
+    found = []
+    for policy, part in enumerate(parts):
+        common = {a for a, b in part.together if a == b}
+        for name in part.names:
+            kind: Kind = name.kind
+            if kind == "related" and name.number not in common and is_title(name.text):
+                kind = "title"
+            found.append(Name(policy, name.entity, kind, name.number, name.text))
+    return found

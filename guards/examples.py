@@ -12,6 +12,9 @@ from pathlib import Path
 from guards.spec import GuardSpec
 
 _PRONOUNS = ("he", "she", "it", "they", "this person", "the character", "the author", "this", "that one")
+_NAME = re.compile(r"(?<=[\w,;:'\u2019\"])\s+[\"\u201c]?(?:[A-Z][\w.'\u2019-]*\s*)+(?:\s*[\"\u201d])?(?:'s|\u2019s)?")
+BARE_WEIGHT = 1.0
+"""Of a harmless text without its names."""
 _FRAMES = ("Tell me: {}", "I have a question. {}", "{} Answer in one sentence.", "Please explain. {}", "{} I forgot.")
 
 
@@ -68,6 +71,22 @@ def _variants(
                 yield Sample(rest, number, weight, named=False)
 
 
+def without_names(texts: Sequence[str], seed: int) -> list[Sample]:
+    """Harmless texts without the names in them, as the questions that touch the policy are varied.
+
+    Without these the model would learn that a question which names nobody is about the policy. A name is what begins
+    with a capital inside of a sentence. `source` is the place of the text.
+    """
+    draw = random.Random(seed + 1)
+    found = []
+    for number, text in enumerate(texts):
+        for other in ("", draw.choice(_PRONOUNS)):
+            rest = " ".join(_NAME.sub(f" {other}", text).split())
+            if rest != " ".join(text.split()) and len(re.findall(r"\w{4,}", rest)) >= 2:
+                found.append(Sample(rest, number, BARE_WEIGHT, named=False))
+    return found
+
+
 def _typo(text: str, draw: random.Random) -> str:
     if len(text) < 8:
         return text
@@ -76,7 +95,12 @@ def _typo(text: str, draw: random.Random) -> str:
 
 
 def _sentences(spec: GuardSpec) -> list[str]:
-    texts = [*spec.passages, *(e.answer for e in spec.examples if e.answer), spec.topic]
+    """Sentences of passages, topic and answers.
+
+    Of facts, answers are left out: harmless texts are questions, and the form would tell instead of what is asked for.
+    """
+    answers = [] if spec.granularity == "facts" else [e.answer for e in spec.examples if e.answer]
+    texts = [*spec.passages, *answers, spec.topic]
     return [s.strip() for t in texts for s in re.split(r"(?<=[.!?])\s+", t) if len(s.split()) >= 4]
 
 

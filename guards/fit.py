@@ -16,18 +16,22 @@ from guards.benign import benign
 from guards.dataset import NEIGHBOUR_WEIGHT, Dataset, Standard, Texts
 from guards.encoder import Floats, load_encoder
 from guards.evidence import Models, indexed
-from guards.examples import Sample, neighbours, positives, questions
+from guards.examples import Sample, neighbours, positives, questions, without_names
 from guards.intake import check_aliases
 from guards.normalize import Bools, Normalizer
 from guards.part import FittedName, FittedPart
 from guards.reading import Reader, Reading
 from guards.spec import GuardSpec
+from guards.titles import quoted_titles
 
 ENCODER = "wordllama"
-STRONGEST = {"entity": 1.5, "facts": 4.0}
-"""Largest boost by name evidence, in standard deviations of benign scores."""
-NEIGHBOUR_RATE, CONFIDENCE = 0.02, 0.9
-"""The policy's own threshold: with this confidence no larger share of neighbours like the held-out ones is flagged."""
+STRONGEST = {"entity": 1.5, "facts": 0.0}
+"""Largest boost by name evidence, in standard deviations of benign scores. Facts: see `guards.guard`."""
+NEIGHBOUR_RATE = {"entity": (0.02, 0.5), "facts": (0.05, 0.5)}
+"""The policy's own threshold: share of neighbours like the held-out ones, and the confidence that no more are flagged.
+
+Facts of one person are told apart by a few words, so that more confidence costs a large share of recall.
+"""
 BENIGN_RATE = 0.005
 """Share of benign texts above the threshold at which recall is reported."""
 
@@ -67,34 +71,57 @@ def fit(spec: GuardSpec, base: Path, *, key: bytes, progress: Callable[[str, flo
     plain = [r for r, b in zip(readings, harmless, strict=True) if not b.named]
     alias_rate = check_aliases(names, plain, reader.normalizer)
     near = [reader.read(text) for text in retained]
+    bare = [] if spec.granularity == "facts" else without_names(retained, seed)
     unfitted = _unfitted(spec, names, (), reader)
     models = _models(unfitted, reader)
-    together = _pairs(models, near)
+    together = _pairs(models, near, readings)
     models = _models(_unfitted(spec, names, together, reader), reader)
+    asked_readings = [reader.read(s.text) for s in samples]
+    facts = spec.granularity == "facts"
     data = Dataset(
         Texts.read(
-            [reader.read(s.text) for s in samples],
+            asked_readings,
             models,
             np.array([s.source for s in samples]),
             np.array([s.weight for s in samples], np.float32),
+            _nameless([s.text for s in samples], asked_readings, models, reader) if facts else None,
         ),
-        Texts.read(near, models, np.arange(len(near)), np.full(len(near), NEIGHBOUR_WEIGHT, np.float32)),
+        Texts.read(
+            near,
+            models,
+            np.arange(len(near)),
+            np.full(len(near), NEIGHBOUR_WEIGHT[spec.granularity], np.float32),
+            _nameless(retained, near, models, reader) if facts else None,
+        ),
         Texts.read(readings, models, np.arange(len(readings)), np.ones(len(readings), np.float32)),
+        Texts.read(
+            [reader.read(s.text) for s in bare],
+            models,
+            np.array([s.source for s in bare], np.int64),
+            np.array([s.weight for s in bare], np.float32),
+        ),
         seed,
         STRONGEST[spec.granularity],
     )
     progress("measuring", 0.6)
     held = data.held_out()
-    threshold = _bounded(held[1][~data.near.decided])
+    rate = NEIGHBOUR_RATE[spec.granularity]
+    threshold = _threshold(held[1][~data.near.decided], held[2], rate, facts=facts)
     progress("fitting", 0.9)
     model = data.fit(data.everything())
-    figures = {**_figures(data, samples, held, threshold), "alias_rate_benign": alias_rate}
+    figures = {**_figures(data, samples, held, threshold, rate, facts=facts), "alias_rate_benign": alias_rate}
     progress("done", 1.0)
     return _part(spec, names, together, reader, model, threshold, figures)
 
 
 def _figures(
-    data: Dataset, samples: Sequence[Sample], held: tuple[Floats, Floats, Floats], threshold: float
+    data: Dataset,
+    samples: Sequence[Sample],
+    held: tuple[Floats, Floats, Floats],
+    threshold: float,
+    rate: tuple[float, float],
+    *,
+    facts: bool,
 ) -> dict[str, Any]:
     """What the guard does on texts it was not fitted on, for one policy alone.
 
@@ -103,8 +130,8 @@ def _figures(
     """
     cut = max(threshold, _upper(held[2], BENIGN_RATE))
     positive, near, benign_ = held
-    by_chance = _crossed(data, held)
-    flagged = data.positive.decided | (positive >= cut)
+    by_chance = _crossed(data, held, rate, facts=facts)
+    flagged = data.positive.decided | (positive >= _limits(data.positive, threshold, cut, facts=facts))
     asked = np.array([s.weight == 1.0 and s.named for s in samples])
     nameless = np.array([not s.named for s in samples]) & ~data.positive.decided
     return {
@@ -123,17 +150,30 @@ def _figures(
     }
 
 
-def _crossed(data: Dataset, held: tuple[Floats, Floats, Floats]) -> tuple[Bools, Bools]:
+def _crossed(
+    data: Dataset, held: tuple[Floats, Floats, Floats], rate: tuple[float, float], *, facts: bool
+) -> tuple[Bools, Bools]:
     """Neighbours and benign texts flagged by thresholds that were set without them."""
     near, benign_ = held[1:]
     flagged = np.zeros(len(near), bool), np.zeros(len(benign_), bool)
     for half in range(2):
         set_on = np.arange(len(near)) % 2 == half, np.arange(len(benign_)) % 2 == half
-        threshold = _bounded(near[set_on[0] & ~data.near.decided])
+        threshold = _threshold(near[set_on[0] & ~data.near.decided], benign_[set_on[1]], rate, facts=facts)
         cut = max(threshold, _upper(benign_[set_on[1]], BENIGN_RATE))
-        for out, scores, used in zip(flagged, (near, benign_), set_on, strict=True):
-            out[~used] = scores[~used] >= cut
+        texts = data.near, data.benign
+        for out, scores, used, of in zip(flagged, (near, benign_), set_on, texts, strict=True):
+            out[~used] = (scores >= _limits(of, threshold, cut, facts=facts))[~used]
     return flagged
+
+
+def _threshold(near: Floats, benign_: Floats, rate: tuple[float, float], *, facts: bool) -> float:
+    """The policy's own threshold; of facts, texts about anything else must not reach it beside a name either."""
+    return max(_bounded(near, rate), _upper(benign_, rate[0]) if facts else NO_THRESHOLD)
+
+
+def _limits(texts: Texts, threshold: float, cut: float, *, facts: bool) -> Floats:
+    """Least score of each text for a verdict: of facts, the policy's own threshold wherever a name stands."""
+    return np.where(texts.flags & facts, threshold, cut).astype(np.float32)
 
 
 def _mean(values: np.ndarray[Any, np.dtype[np.bool_]]) -> float | None:
@@ -146,11 +186,20 @@ def numbered(spec: GuardSpec, normalizer: Normalizer) -> tuple[FittedName, ...]:
     found: dict[int, FittedName] = {}
     for entity, item in enumerate(spec.entities):
         listed = [*((t, "alias") for t in (item.name, *item.aliases)), *((t, "related") for t in item.related)]
+        listed += [(t, "related") for t in quoted_titles(_about(spec, entity))]
         for text, kind in listed:
             number = numbers.setdefault(" ".join(normalizer.words(text)), len(numbers))
             if number not in found or (kind == "alias" and found[number].kind == "related"):
                 found[number] = FittedName(text, entity, "alias" if kind == "alias" else "related", number)
     return tuple(found.values())
+
+
+def _about(spec: GuardSpec, entity: int) -> list[str]:
+    """Answers and passages that are about an entity: those that name it, or whose question does."""
+    item = spec.entities[entity]
+    called = [name.casefold() for name in (item.name, *item.aliases)]
+    texts = [(f"{e.question} {e.answer}", e.answer) for e in spec.examples] + [(p, p) for p in spec.passages]
+    return [text for whole, text in texts if any(name in whole.casefold() for name in called)]
 
 
 def _part(
@@ -188,12 +237,14 @@ def _models(part: FittedPart, reader: Reader) -> Models:
     return Models([part], AliasIndex(indexed([part]), reader.normalizer), reader.encoder.dim)
 
 
-def _pairs(models: Models, near: Sequence[Reading]) -> tuple[tuple[int, int], ...]:
-    """Pairs of related names that harmless texts hold together."""
+def _pairs(models: Models, near: Sequence[Reading], benign_: Sequence[Reading]) -> tuple[tuple[int, int], ...]:
+    """Pairs of related names that neighbours hold together, and each one with itself that any harmless text holds."""
+    related = {name.number for name in models.index.names if name.kind != "alias"}
     pairs: set[tuple[int, int]] = set()
-    for reading in near:
-        numbers = sorted({f.number for f in models.names(reading).get(0, ()) if f.kind == "related"})
-        pairs.update((a, b) for i, a in enumerate(numbers) for b in numbers[i + 1 :])
+    for readings, alone in ((near, False), (benign_, True)):
+        for reading in readings:
+            numbers = sorted({f.number for f in models.names(reading).get(0, ())} & related)
+            pairs.update((a, b) for i, a in enumerate(numbers) for b in numbers[i:] if a == b or not alone)
     return tuple(sorted(pairs))
 
 
@@ -205,16 +256,28 @@ def _upper(scores: Floats, rate: float) -> float:
     return float(np.quantile(finite, 1 - rate, method="higher")) + 1e-4
 
 
-def _bounded(scores: Floats) -> float:
-    """Least threshold for which the upper Clopper-Pearson bound of the share above it is at most NEIGHBOUR_RATE.
+def _bounded(scores: Floats, rate: tuple[float, float]) -> float:
+    """Least threshold for which the upper Clopper-Pearson bound of the share above it is at most a rate.
 
-    A quantile of some hundred scores would be right on average only: half of all policies would miss their target. Too
-    few scores for any bound: none of them may reach the threshold.
+    `rate` is the share and the confidence. A quantile of some hundred scores would be right on average only: half of
+    all policies would miss their target. Too few scores for any bound: none of them may reach the threshold.
     """
+    share, confidence = rate
     ordered = np.sort(scores[np.isfinite(scores)])[::-1]
     if not len(ordered):
         return NO_THRESHOLD
     above = 0
-    while above < len(ordered) - 1 and beta.ppf(CONFIDENCE, above + 2, len(ordered) - above - 1) <= NEIGHBOUR_RATE:
+    while above < len(ordered) - 1 and beta.ppf(confidence, above + 2, len(ordered) - above - 1) <= share:
         above += 1
     return float(ordered[above]) + 1e-4
+
+
+def _nameless(texts: Sequence[str], readings: Sequence[Reading], models: Models, reader: Reader) -> list[Reading]:
+    """Readings of the texts with white space in the place of the policy's names."""
+    found = []
+    for text, reading in zip(texts, readings, strict=True):
+        blank = text
+        for name in models.names(reading).get(0, ()):
+            blank = blank[: name.start] + " " * (name.end - name.start) + blank[name.end :]
+        found.append(reading if blank == text else reader.read(blank))
+    return found

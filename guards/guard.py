@@ -22,6 +22,9 @@ from guards.verdict import Span, TextPart, Verdict, joined
 
 CENTRE = 4.0
 """A verdict's score is 1/2 so many standard deviations above the worst window of the mean benign text."""
+TIE = 1e-4
+"""Scores that differ by less are one score: products over other numbers of windows round otherwise, and a sentence that
+is itself among the calibration texts must not be flagged for that."""
 ROUNDS, MOST_WINDOWS = 4, 8
 """Readings of a flagged request, and windows of each, in search of the words that tell. Beyond, whole windows go: the
 search costs milliseconds a window, and a client can write thousands."""
@@ -67,10 +70,12 @@ class Guard:
         if ordered and not np.isfinite(self.calibration.cutoff):
             raise PartError(self._too_ordinary(alpha))
         cutoffs = np.maximum.accumulate(np.array([c.cutoff for c in self._calibrations], np.float32))
-        cutoffs = np.nextafter(cutoffs, np.float32(np.inf))
-        self._limits = np.maximum(cutoffs[:, None], np.array([p.threshold for p in ordered], np.float32))
-        self._floors = self._limits[0] - self._models.boost
+        cutoffs = cutoffs + np.float32(TIE)
+        self._limits = np.maximum(cutoffs[:, None], self._models.threshold)
         self._facts = np.array(self._models.facts, bool)
+        # Beside a name the question is which of a person's facts is asked for, and the policy's own threshold tells.
+        self._models.boost = np.where(self._facts, self._limits[0] - self._models.threshold, self._models.boost)
+        self._floors = self._limits[0] - self._models.boost
         self._position = {policy: i for i, policy in enumerate(self.policies)}
         self._memory = Memory()
 
@@ -103,14 +108,35 @@ class Guard:
         each = [self._scan([part], chosen) for part in parts]
         return [joined(of_policy) for of_policy in zip(*each, strict=True)]
 
+    def limits(self, parts: Sequence[TextPart]) -> dict[str, float]:
+        """Score from which on every policy flags a request of these texts, in deviations of the worst benign window."""
+        return dict(zip(self.policies, self._limits[self._level(self._collect(parts))].tolist(), strict=True))
+
     def _scan(self, parts: Sequence[TextPart], chosen: Sequence[int]) -> list[Verdict]:
         request = self._collect(parts)
+        self._ask_again(parts, request)
         verdicts = self._verdicts(request, chosen)
         for at, (policy, verdict) in enumerate(zip(chosen, verdicts, strict=True)):
             if verdict.flagged:
                 limit = float(self._limits[self._level(request), policy])
                 verdicts[at] = verdict._replace(described=self._described(parts, verdict, policy, limit))
         return verdicts
+
+    def _ask_again(self, parts: Sequence[TextPart], request: Request) -> None:
+        """Weigh the texts without their names for policies about facts: their models were fitted on such texts."""
+        named = [policy for policy in request.names if self._facts[policy]]
+        if not named:
+            return
+        spans = [
+            span
+            for policy in named
+            for number, name in request.names[policy]
+            for span in request.spans(number, name.start, name.end)
+        ]
+        nameless = self._collect(_without(parts, spans))
+        for policy in named:
+            request.best[policy] = nameless.best[policy]
+            request.hits[policy] = nameless.hits.get(policy, [])
 
     def _described(self, parts: Sequence[TextPart], verdict: Verdict, policy: int, limit: float) -> tuple[Span, ...]:
         """What else must go, so that the rest of a flagged request would not be flagged without its names."""

@@ -13,7 +13,7 @@ from safetensors.numpy import load, save
 
 from guards.encoder import Floats
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class PartError(ValueError):
@@ -39,7 +39,8 @@ class FittedPart:
         encoder: registry name of the encoder.
         fingerprint: weights and tokeniser the linear model was fitted on.
         names: names, aliases and related names.
-        together: pairs of numbers of related names that occur together in harmless texts; such a pair is no verdict.
+        together: pairs of numbers of related names that occur together in harmless texts; such a pair is no verdict. A
+            pair of a number with itself: harmless texts hold the name, so that it is no verdict as a title.
         weights: linear model on unit vectors of windows, `[dim]`; standardised: over benign texts the score of the
             worst window has mean 0 and standard deviation 1.
         bias: its constant.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from guards.encoder import Encoder, Floats
+from guards.foreign import Foreign, Listener
 from guards.normalize import AliasView, Folded, Ints, Normalizer
 from guards.views import DEPTH, Decoded, decoded, leet
 from guards.windows import sentence_ends, windows
@@ -23,13 +24,36 @@ MOST_VIEWS = 40
 
 @dataclass(frozen=True, slots=True)
 class NameView:
-    """What names are searched in. `starts` and `ends`: the original characters behind every character of the view."""
+    """What names are searched in.
+
+    Attributes:
+        starts, ends: the original characters behind every character of the view.
+        loose: names may begin and end inside of words.
+        text: what the view is of, with capitals; None where its capitals say nothing.
+    """
 
     view: AliasView
     words: list[str]
     starts: Ints
     ends: Ints
     loose: bool
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeardView:
+    """A text, or a decoded one, that holds letters of other scripts: what transliterated names are searched in."""
+
+    foreign: Foreign
+    text: str
+    source: Decoded | None
+
+    def place(self, start: int, end: int) -> tuple[int, int]:
+        """Characters of the original behind the characters `[start, end)` of the text."""
+        if self.source is None:
+            return start, end
+        a, b = _through(self.source, np.array([start]), np.array([end]))
+        return int(a[0]), int(b[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +62,7 @@ class Reading:
 
     Attributes:
         views: texts to match names in.
+        heard: texts to match transliterated names in.
         vectors: unit vectors of the windows, `[windows, dim]`.
         starts, ends: characters of each window.
         sentences: sorted ends of the sentences of the text; the last one is its length.
@@ -46,6 +71,7 @@ class Reading:
     """
 
     views: tuple[NameView, ...]
+    heard: tuple[HeardView, ...]
     vectors: Floats
     starts: Ints
     ends: Ints
@@ -64,19 +90,22 @@ class Reader:
     def __init__(self, encoder: Encoder, normalizer: Normalizer | None = None) -> None:
         self.encoder = encoder
         self.normalizer = normalizer or Normalizer()
+        self._listener = Listener()
 
     def read(self, text: str) -> Reading:
         """Read a text; any string is accepted."""
         kept = text[:LONGEST]
         views: list[NameView] = []
+        heard: list[HeardView] = []
         ranges: list[tuple[Floats, Ints, Ints, int]] = []
         try:
-            sentences = self._read(kept, None, DEPTH, views, ranges)
+            sentences = self._read(kept, None, DEPTH, views, heard, ranges)
             complete = len(kept) == len(text)
         except _TooManyViewsError:
             sentences, complete = np.array([len(text)], np.int64), False
         return Reading(
             tuple(views),
+            tuple(heard),
             np.concatenate([v for v, _, _, _ in ranges]) if ranges else np.zeros((0, self.encoder.dim), np.float32),
             np.concatenate([s for _, s, _, _ in ranges]) if ranges else np.zeros(0, np.int64),
             np.concatenate([e for _, _, e, _ in ranges]) if ranges else np.zeros(0, np.int64),
@@ -91,6 +120,7 @@ class Reader:
         source: Decoded | None,
         depth: int,
         views: list[NameView],
+        heard: list[HeardView],
         ranges: list[tuple[Floats, Ints, Ints, int]],
     ) -> Ints:
         """Add the views and windows of a text, or of a decoded one; return the ends of its sentences."""
@@ -98,7 +128,10 @@ class Reader:
         words, first, last = folded.words()
         if not words:
             return np.array([len(text)], np.int64)
-        self._name_views(folded, first, last, source, views)
+        self._name_views(text, folded, first, last, source, views)
+        foreign = self._listener.hear(text)
+        if foreign is not None:
+            heard.append(HeardView(foreign, text, source))
         encoded = self.encoder.read(words)
         done = sentence_ends(folded.codes, first, last)
         low, high = windows(encoded.tokens, done)
@@ -114,25 +147,25 @@ class Reader:
                 if source is not None:
                     begin, end = _through(source, inner.starts, inner.ends)
                     inner = Decoded(inner.text, begin, end, inner.nested)  # noqa: PLW2901
-                self._read(inner.text, inner, depth - 1 if inner.nested else 0, views, ranges)
+                self._read(inner.text, inner, depth - 1 if inner.nested else 0, views, heard, ranges)
         return sentences
 
     def _name_views(
-        self, folded: Folded, first: Ints, last: Ints, source: Decoded | None, views: list[NameView]
+        self, text: str, folded: Folded, first: Ints, last: Ints, source: Decoded | None, views: list[NameView]
     ) -> None:
         view = self.normalizer.view(folded)
-        views.append(_named(view, source, loose=False))
+        views.append(_named(view, source, loose=False, text=text if source is None else None))
         spaced = _unspaced(view)
         if spaced is not None:
             views.append(_named(spaced, source, loose=True))
         views.extend(_named(self.normalizer.view(p), source, loose=False) for p in leet(folded, first, last))
 
 
-def _named(view: AliasView, source: Decoded | None, *, loose: bool) -> NameView:
+def _named(view: AliasView, source: Decoded | None, *, loose: bool, text: str | None = None) -> NameView:
     starts, ends = view.origin, view.origin + 1
     if source is not None:
         starts, ends = source.starts[view.origin], source.ends[view.origin]
-    return NameView(view, view.text.split(), starts, ends, loose)
+    return NameView(view, view.text.split(), starts, ends, loose, text)
 
 
 def _through(source: Decoded, starts: Ints, ends: Ints) -> tuple[Ints, Ints]:

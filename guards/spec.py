@@ -18,7 +18,8 @@ class Entity(BaseModel):
     related: tuple[str, ...] = Field(
         (),
         description="Ambiguous or related names: evidence only. They are corrupted in a flagged request, and two "
-        "different ones in one request are a verdict.",
+        "different ones in one request are a verdict. So is one of several capitalised words, a title for example, "
+        "that no harmless text holds, where it is written so.",
     )
 
 

@@ -32,8 +32,9 @@ def test_false_positives_are_counted_on_texts_that_set_no_threshold() -> None:
     """In-sample, at most 2 % of the neighbours lie above a threshold that is their own quantile."""
     near = np.tile(np.array([0, 1], np.float32), 100)
     decided = np.zeros(len(near), bool)
-    data = SimpleNamespace(near=SimpleNamespace(decided=decided))
-    flagged, benign = _crossed(cast("Dataset", data), (near, near, np.full(50, -1, np.float32)))
+    data = SimpleNamespace(near=SimpleNamespace(decided=decided, flags=decided), benign=SimpleNamespace(flags=False))
+    held = near, near, np.full(50, -1, np.float32)
+    flagged, benign = _crossed(cast("Dataset", data), held, (0.02, 0.9), facts=False)
     assert flagged.tolist() == [False, True] * 100
     assert not benign.any()
 

@@ -1,0 +1,123 @@
+"""Names found in texts of other scripts, by how they sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import ahocorasick
+import numpy as np
+
+from guards.foreign import Foreign
+from guards.sounds import JOINED, PREFIXED, SCRIPTS, SPACELESS, STYLES, Sounds, distance, heard, sounds, spoken
+
+FEWEST = {"katakana": 3, "hangul": 3, "han": 5}
+USUALLY = 4
+"""Consonants of a name of several words that is looked for by its sounds, by script; one more of a name of one word."""
+LONG = 5
+FAR = {3: 0.02, 4: 0.07, 5: 0.1}
+FAR_BARE = {4: 0.01, 5: 0.06}
+"""Consonants, at most LONG -> largest difference of sounds per consonant; with vowels, and in scripts without them."""
+LONGEST = 1 << 30
+ENDING, PREFIX = 2, 2
+"""Consonants that an ending of a case and a prefixed article or preposition may add."""
+MOST = 20_000
+"""Candidates of one text that are compared; where there are more, the others count as found."""
+
+_FEWEST = [FEWEST.get(script, USUALLY) for script in SCRIPTS]
+_EXTRA = 0.1
+"""What a consonant of an ending adds to the difference."""
+_BEFORE = np.array([LONGEST if s in SPACELESS else PREFIX if s in PREFIXED else 0 for s in SCRIPTS])
+_AFTER = np.array([LONGEST if s in JOINED else ENDING for s in SCRIPTS])
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A name as it is written in some scripts; `number` is its place in the list of names."""
+
+    number: int
+    sounds: Sounds
+    scripts: frozenset[int]
+
+
+class Transliterations:
+    """One automaton over the sounds of all names. Reading is thread-safe."""
+
+    def __init__(self, names: Sequence[Sequence[str]]) -> None:
+        """Build the index of names, given as folded words."""
+        patterns: dict[str, list[Written]] = {}
+        for number, words in enumerate(names):
+            if all(len(w) > 1 and w.isascii() and w.isalpha() for w in words):  # no initials
+                for written in _spellings(number, words):
+                    patterns.setdefault(written.sounds.skeleton, []).append(written)
+        self._automaton = ahocorasick.Automaton()
+        for skeleton, owners in patterns.items():
+            self._automaton.add_word(skeleton, (len(skeleton), tuple(owners)))
+        if patterns:
+            self._automaton.make_automaton()
+        self._empty = not patterns
+
+    def find(self, foreign: Foreign, text: str) -> Iterator[tuple[int, int, int]]:
+        """Number of a name, and the characters `[start, end)` of the text that it was heard in."""
+        if self._empty:
+            return
+        hits = list(self._automaton.iter(foreign.skeleton))
+        if not hits:
+            return
+        last = np.array([end for end, _ in hits])
+        first = last - np.array([length for _, (length, _) in hits]) + 1
+        script = foreign.scripts[first]
+        before = first - np.searchsorted(foreign.words, foreign.words[first])
+        after = np.searchsorted(foreign.words, foreign.words[last], "right") - 1 - last
+        fits = (foreign.scripts[last] == script) & (before <= _BEFORE[script]) & (after <= _AFTER[script])
+        compared = 0
+        for at in np.flatnonzero(fits).tolist():
+            here, name = int(script[at]), SCRIPTS[script[at]]
+            length, owners = hits[at][1]
+            owners = [owner for owner in owners if here in owner.scripts]
+            if not owners:
+                continue
+            start, end, there, begin = _spelled(foreign, text, int(first[at]), int(last[at]), name)
+            same = there.skeleton[begin : begin + length] == owners[0].sounds.skeleton
+            limit = (FAR_BARE if name in PREFIXED else FAR).get(min(length, LONG), 0.0)
+            for owner in owners:
+                compared += 1
+                if compared > MOST or (
+                    same
+                    and distance(owner.sounds, there, begin, name)
+                    + (0.0 if name in JOINED else _EXTRA * after[at] / length)
+                    <= limit
+                ):
+                    yield owner.number, start, end
+
+
+def _spelled(foreign: Foreign, text: str, first: int, last: int, script: str) -> tuple[int, int, Sounds, int]:
+    """Characters of the words, or in scripts without spaces of the letters, that hold a run of consonants.
+
+    Returns start, end, the sounds between them, and where among these the run begins.
+    """
+    numbers = range(int(foreign.words[first]), int(foreign.words[last]) + 1)
+    bounds = [(int(foreign.starts[n]), int(foreign.ends[n])) for n in numbers]
+    if script in JOINED:  # what follows is no ending
+        after = foreign.at[last + 1] if last + 1 < len(foreign.at) else len(text)
+        bounds[-1] = (bounds[-1][0], min(bounds[-1][1], max(int(after), int(foreign.at[last]) + 1)))
+    if script in SPACELESS:
+        bounds[0] = (int(foreign.at[first]), bounds[0][1])
+    there = sounds(["".join(map(heard, text[a:b])) for a, b in bounds])
+    begin = 0 if script in SPACELESS else first - int(np.searchsorted(foreign.words, foreign.words[first]))
+    return bounds[0][0], bounds[-1][1], there, begin
+
+
+def _spellings(number: int, words: Sequence[str]) -> Iterator[Written]:
+    """A name, and the same with the surname first, in all styles; styles that spell it alike are one."""
+    styles: dict[tuple[str, ...], set[int]] = {}
+    for scripts, changed, drop in STYLES:
+        said = tuple(spoken(word, changed, drop=drop) for word in words)
+        styles.setdefault(said, set()).update(SCRIPTS.index(script) for script in scripts)
+    for said, found in styles.items():
+        for order in (said, said[::-1]) if len(said) == 2 else (said,):
+            made = sounds(order)
+            size = len(made.skeleton) if len(words) > 1 else len(made.skeleton) - 1
+            long = frozenset(script for script in found if size >= _FEWEST[script])
+            if long:
+                yield Written(number, made, long)
