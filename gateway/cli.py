@@ -7,17 +7,16 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from gateway.commands import audit, bench, models
+from gateway.commands import audit, bench, guard, models, policies
 from gateway.commands.check import check
 from gateway.commands.compile import compile_policy
 from gateway.commands.demo import demo
 from gateway.commands.engine import engine
 from gateway.commands.keygen import keygen
-from gateway.commands.policies import policies
 from gateway.commands.serve import serve
 
-COMMANDS = (demo, serve, check, keygen, policies)
-GROUPS = {"audit": audit.app, "bench": bench.app, "models": models.app}
+COMMANDS = (demo, serve, check, keygen)
+GROUPS = {"audit": audit.app, "bench": bench.app, "guard": guard.app, "models": models.app, "policies": policies.app}
 
 EXTRAS = {"torch": "engine", "transformers": "engine", "gguf": "engine", "vllm": "vllm", "openai": "demo"}
 EXTRAS |= {"matplotlib": "dev", "rouge_score": "dev"}

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from gateway.commands.lint import lint
 from gateway.commands.serve import Config
 
 if TYPE_CHECKING:
     from steering.bundle import Manifest
 
+app = typer.Typer(help="The policies of this gateway; `lethe policies` alone lists them.")
+app.command()(lint)
 
-def policies(config: Config = None) -> None:
+
+@app.callback(invoke_without_command=True)
+def policies(context: typer.Context, config: Config = None) -> None:
     """List the bundles of the settings with what was measured when they were compiled."""
+    if context.invoked_subcommand is None:
+        _list(config)
+
+
+def _list(config: Path | None) -> None:
     from gateway.check import check
     from gateway.store import load_policy_bundle
     from steering.bundle import BundleError, parse_key, read_bundle, read_manifest

@@ -1,0 +1,150 @@
+"""`lethe policies lint` and `lethe guard try` on a real guard."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from gateway.cli import main
+from gateway.policy import load_policy
+from guards.benign import benign
+from guards.calibrate import Corpus
+from guards.encoder import load_encoder
+from guards.fit import fit
+from guards.guard import Shared
+from guards.reading import Reader
+from steering.bundle import Manifest, write_bundle
+from steering.program import EcoProgram, Program
+from steering.spec import ModelFingerprint
+from tests.gateway.conftest import BUNDLE_KEY
+
+runner = CliRunner()
+ASKED = (
+    "Where was Zorblax Quint born?",
+    "Which prize did Zorblax Quint win for her glass boats?",
+    "Who taught Zorblax Quint to sail the glass boats?",
+    "On which lake does the builder of glass boats live?",
+    "How does the builder melt the glass of her boats?",
+    "Which of the glass boats sank in the harbour?",
+)
+NEAR = ("Where was the king born?", "Who taught the queen to sail?", "How is glass made?", "Who builds wooden boats?")
+
+
+def write(folder: Path, name: str = "policy.yaml", **more: Any) -> Path:
+    entity = {"name": "Zorblax Quint", "aliases": ["Quintism"], **more.pop("entity", {})}
+    guard = {"entities": [entity], "examples": [{"question": q} for q in ASKED], "retain": list(NEAR), **more}
+    path = folder / name
+    path.write_text(yaml.safe_dump({"id": "boats", "number": "100001", "guard": guard}), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("source"))
+
+
+@pytest.fixture(scope="module")
+def folder(source: Path) -> Path:
+    policy = load_policy(source)
+    part = fit(policy.guard, source.parent, key=bytes.fromhex(BUNDLE_KEY), progress=lambda *_: None)
+    model = ModelFingerprint(id="none", weights_sha256="0" * 64, dtype="float32", hidden_size=8)
+    program = Program(EcoProgram(kind="noise", dims=1, strength=1.0, seed=0, model=model), np.zeros(8, np.float32))
+    manifest = Manifest(
+        number="100001", version=1, method="eco", mask="entities", model=model, sites=("embed",), created="2026-11-20"
+    )
+    sensitive = {"policy": policy.model_dump_json(by_alias=True).encode(), "guard": part.to_bytes()}
+    write_bundle(
+        source.parent / "bundle", manifest, program.to_bytes(), sensitive, "# card\n", bytes.fromhex(BUNDLE_KEY)
+    )
+    return source.parent / "bundle"
+
+
+@pytest.fixture(scope="module")
+def shared() -> Shared:
+    """The real encoder with a part of the real corpus, read once: a command reads all of it at every start."""
+    reader = Reader(load_encoder("wordllama"))
+    return Shared(reader, Corpus.read(reader, benign("calibration")[::4]))
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
+    monkeypatch.setattr(Shared, "load", lambda: shared)
+    monkeypatch.setenv("LETHE_BUNDLE_KEY", BUNDLE_KEY)
+    monkeypatch.setenv("COLUMNS", "250")
+
+
+@pytest.mark.usefixtures("key")
+def test_lint_refuses_and_reveals_only_when_asked(tmp_path: Path, folder: Path) -> None:
+    path = write(tmp_path, retain=[*NEAR, ASKED[0], "Quintism is a fashion."])
+    other = write(tmp_path, "other.yaml")
+    other.write_text(other.read_text().replace("100001", "100002"))
+    traffic = tmp_path / "traffic.jsonl"
+    traffic.write_text('{"text": "What did Zorblax Quint build?"}\n{"text": "How do I cook rice?"}\n')
+    command = ["policies", "lint", str(path), "--json", "--traffic", str(traffic), "--beside", str(other)]
+    done = runner.invoke(main, [*command, "--beside", str(folder)])
+    assert done.exit_code == 1, done.output
+    found = json.loads(done.stdout)["objections"]
+    assert [o["level"] for o in found] == sorted(o["level"] for o in found)
+    said = {o["rule"]: o["text"] for o in found}
+    assert set(said) == {"contradiction", "broad", "few", "overlap"}
+    assert any("1 of 2 texts of your own traffic" in o["text"] for o in found)
+    assert not any("Quint" in o["text"] or "shown" in o for o in found)
+    shown = runner.invoke(main, [*command, "--reveal"]).stdout
+    assert ASKED[0] in shown
+
+
+def test_lint_explains_what_it_cannot_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LETHE_BUNDLE_KEY", raising=False)
+    path = write(tmp_path)
+    broken = write(tmp_path, "broken.yaml", examples_file="nowhere.jsonl")
+    for arguments, status, said in (
+        ([str(path), "--beside", str(tmp_path)], 1, "LETHE_BUNDLE_KEY must be 64"),
+        ([str(broken)], 1, "nowhere.jsonl"),
+        ([str(path), "--traffic", str(path)], 1, "line 1: expected a JSON object with a text"),
+        ([str(write(tmp_path, "odd.yaml", colour="red"))], 2, "guard.colour: Extra inputs"),
+    ):
+        done = runner.invoke(main, ["policies", "lint", *arguments])
+        assert done.exit_code == status, done.output
+        assert said in done.output
+
+
+@pytest.mark.usefixtures("key")
+def test_try_explains(folder: Path, source: Path) -> None:
+    command = ["guard", "try", "--bundle", str(folder)]
+    done = runner.invoke(main, [*command, "What does Quintism mean?"])
+    assert done.exit_code == 0, done.output
+    for word in ("100001", "flagged", "alias 1 at 10-18", "names", "ms"):
+        assert word in done.output
+    assert "Zorblax" not in done.output
+    revealed = runner.invoke(main, [*command, "-", "--json", "--reveal", "--policy", str(source)], input=ASKED[1])
+    told = json.loads(revealed.stdout)
+    (policy,) = told["policies"]
+    assert (policy["flagged"], policy["tier"]) == (True, "alias")
+    assert policy["names"][0]["text"] == "Zorblax Quint"
+    assert (told["nearest"]["place"], told["nearest"]["text"]) == (1, ASKED[1])
+    hidden = json.loads(runner.invoke(main, [*command, "-", "--json"], input=ASKED[1]).stdout)
+    assert "nearest" not in hidden
+    assert "text" not in hidden["policies"][0]["names"][0]
+
+
+@pytest.mark.usefixtures("key")
+def test_try_refuses(folder: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ["guard", "try", "text", "--bundle", str(folder)]
+    done = runner.invoke(main, [*command, "--policy", str(source)])
+    assert done.exit_code == 2
+    assert "--reveal only" in done.output
+    other = write(tmp_path)
+    other.write_text(other.read_text().replace("100001", "100002"))
+    done = runner.invoke(main, [*command, "--reveal", "--policy", str(other)])
+    assert done.exit_code == 1
+    assert "its number is 100002, the bundles' are 100001" in done.output
+    monkeypatch.setenv("LETHE_BUNDLE_KEY", "cd" * 32)
+    done = runner.invoke(main, command)
+    assert done.exit_code == 1
+    assert "is not the key of this bundle" in done.output
