@@ -18,6 +18,7 @@ from gateway.edge import Edge
 from gateway.errors import LetheError, MethodNotAllowedError, NotFoundError, RequestError
 from gateway.ledger import Ledger
 from gateway.lifecycle import Lifecycle, Scanner
+from gateway.look import OutputScanner
 from gateway.metrics import Metrics
 from gateway.programs import Programs
 from gateway.routes import chat, completions, health, models
@@ -25,6 +26,8 @@ from gateway.settings import Settings
 from gateway.store import LoadedPolicy, load_policies
 from gateway.upstream import Upstream
 
+TOKEN_FIELDS = ("logprob_token_ids", "return_tokens_as_token_ids")
+"""Request fields that make an answer show tokens as numbers."""
 ROUTES = frozenset({chat.PATH, completions.PATH, models.PATH, "/healthz", "/readyz", "/metrics"})
 
 
@@ -32,11 +35,11 @@ class InstallationError(RuntimeError):
     """The three packages of lethe do not belong together."""
 
 
-def create_app(settings: Settings, guard: Scanner | None = None) -> FastAPI:
+def create_app(settings: Settings, guard: Scanner | None = None, output: OutputScanner | None = None) -> FastAPI:
     """Build the application.
 
-    Bundles are read here, so that a wrong key or a damaged bundle stops the start. `guard` replaces the one that is
-    made of the bundles. Raises `BundleError`, `AuditError`, `InstallationError` and `ValueError`.
+    Bundles are read here, so that a wrong key or a damaged bundle stops the start. `guard` and `output` replace those
+    that are made of the bundles. Raises `BundleError`, `AuditError`, `InstallationError` and `ValueError`.
     """
     check_installation()
     policies: Sequence[LoadedPolicy] = ()
@@ -46,13 +49,20 @@ def create_app(settings: Settings, guard: Scanner | None = None) -> FastAPI:
         raise ValueError("upstream.engine_key: policies that intervene need it; set LETHE_ENGINE_KEY on both sides")
     if guard is None and policies:
         guard = build_guard(policies, settings.guard.alpha)
+    watched = [policy for policy in policies if policy.active.rules.output == "enforce"]
+    if unreadable := sorted(settings.allow_fields.intersection(TOKEN_FIELDS)) if watched else []:
+        raise ValueError(
+            f"allow_fields: {', '.join(unreadable)} put token ids into answers, which no output guard reads"
+        )
+    if output is None and watched:
+        output = build_output(watched)
     secret = settings.salt_secret.get_secret_value().encode() if settings.salt_secret else secrets.token_bytes(32)
     metrics = Metrics()
     ledger = Ledger(metrics, AuditLog(settings.audit.path) if settings.audit.path else None)
     upstream = Upstream(settings.upstream)
     programs = Programs(upstream, policies, metrics)
     access = Access(settings.keys, settings.allow_anonymous)
-    lifecycle = Lifecycle(settings, access, upstream, programs, policies, guard, ledger, secret)
+    lifecycle = Lifecycle(settings, access, upstream, programs, policies, guard, output, ledger, secret)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -85,6 +95,14 @@ def build_guard(policies: Sequence[LoadedPolicy], alpha: float) -> Scanner:
     from guards.guard import Guard  # noqa: PLC0415 - a gateway without policies must not load encoders
 
     return Guard.from_parts({policy.number: policy.guard for policy in policies}, alpha=alpha)
+
+
+def build_output(policies: Sequence[LoadedPolicy]) -> OutputScanner:
+    """The output guard of these policies; imports its libraries only here. Raises `ValueError`."""
+    from guards.output import OutputGuard  # noqa: PLC0415 - see above
+
+    allowed = [policy.number for policy in policies if policy.active.rules.on_context == "allow_user_provided"]
+    return OutputGuard.from_parts({policy.number: policy.output for policy in policies}, allowed)
 
 
 def check_installation() -> None:

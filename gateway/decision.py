@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
 from gateway.conversation import Conversation
+from gateway.look import Looked
 from gateway.policy import Rules
 from guards.verdict import Span, TextPart, Verdict
 from steering.plan import MAX_WINDOWS, Intervention
@@ -61,10 +62,10 @@ class Refuse:
     """Do not ask the engine.
 
     Reasons: `policy` (rule `response: refusal`), `unscannable` (content that no guard can read), `guard` (a guard did
-    not run).
+    not run), `output` (an answer under an intervention still tells what is forgotten).
     """
 
-    reason: Literal["policy", "unscannable", "guard"]
+    reason: Literal["policy", "unscannable", "guard", "output"]
     outcomes: tuple[Outcome, ...]
 
 
@@ -140,6 +141,70 @@ def decide(verdicts: Mapping[str, Verdict], policies: Sequence[ActivePolicy], co
         # a span that the template does not carry literally (tool definition, name, call) can only be covered by all
         return Intervene(Intervention(lead.program, DOSE, "prompt", {}), seen)
     return Intervene(Intervention(lead.program, DOSE, mask, windows), seen)
+
+
+def watching(policies: Iterable[ActivePolicy]) -> list[ActivePolicy]:
+    """Applicable policies that look through answers, those that only watch included: all answers are held alike."""
+    return [policy for policy in policies if policy.rules.output == "enforce"]
+
+
+def reconsider(
+    looked: Looked,
+    policies: Sequence[ActivePolicy],
+    verdicts: Mapping[str, Verdict],
+    conversation: Conversation,
+    done: Decision,
+) -> Decision:
+    """Decide about an answer. `policies` are the watching ones, `done` is the decision under which it was made.
+
+    An answer that tells what an acting policy forgets is asked for again, with the content of every text masked (of a
+    batch: of the rows concerned), because nothing says which words led to it. Where the same treatment gave the answer,
+    the request is refused. Of several policies the one with the smallest p-value on the request leads, then the
+    smallest number.
+
+    Outcomes are those of policies whose values were told, or whose look failed.
+    """
+    outcomes: list[Outcome] = []
+    acting: list[ActivePolicy] = []
+    failed = False
+    for policy in sorted(policies, key=lambda p: p.number):
+        finding = looked.findings.get(policy.number)
+        enforcing = enforced(policy, conversation.first_user_text)
+        if finding is None or not finding.ran:
+            failed = failed or (enforcing and policy.rules.on_error == "closed")
+            outcomes.append(Outcome(policy.number, policy.rules.mode, "fail", None))
+        elif finding.told:
+            action: Action = "observe"
+            if enforcing:
+                action = "refuse" if policy.rules.response == "refusal" else "intervene"
+                acting.append(policy)
+            outcomes.append(Outcome(policy.number, policy.rules.mode, action, None))
+    seen = tuple(outcomes)
+    if failed:
+        return Refuse("guard", seen)
+    if not acting:
+        return Pass(seen)
+    if any(policy.rules.response == "refusal" for policy in acting):
+        return Refuse("policy", seen)
+    lead = min(acting, key=lambda p: (v.p_value if (v := verdicts.get(p.number)) else 1.0, p.number))
+    before = done.intervention if isinstance(done, Intervene) else None
+    again = _whole(lead.program, conversation, before, looked.rows)
+    return Refuse("output", seen) if again == before else Intervene(again, seen)
+
+
+def _whole(
+    program: str, conversation: Conversation, before: Intervention | None, told: Collection[str] | None
+) -> Intervention:
+    """An intervention on the content of every text, or of named rows of a batch, besides an earlier one."""
+    if before is not None and before.mask == "prompt":
+        return Intervention(program, DOSE, "prompt", {})
+    chosen = [i for i, part in enumerate(conversation.parts) if told is None or part.path in told]
+    spans = (Span(i, 0, len(conversation.parts[i].text)) for i in chosen)
+    earlier = {pointer: list(ranges) for pointer, ranges in before.windows.items()} if before is not None else {}
+    windows = _bounded({**earlier, **_by_pointer(spans, conversation.parts)})
+    if not windows or any(i not in conversation.maskable for i in chosen):
+        return Intervention(program, DOSE, "prompt", {})
+    return Intervention(program, DOSE, "content", windows)
 
 
 def _mask_of(flagged: Sequence[tuple[Verdict, ActivePolicy]]) -> tuple[Mask, set[Span]]:

@@ -6,6 +6,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Literal
 
 from prometheus_client import Counter
 
@@ -42,9 +43,19 @@ class Ledger:
             raise NotProtectedError("The model is not available at present.")
 
 
+def _named(decision: Decision) -> str:
+    if isinstance(decision, Pass):
+        return "pass"
+    return "intervene" if isinstance(decision, Intervene) else f"refuse:{decision.reason}"
+
+
 @dataclass(slots=True)
 class Entry:
-    """One request. `close` may be called once or more; only the first call counts."""
+    """One request. `close` may be called once or more; only the first call counts.
+
+    `source` says whether the request or an answer to it made the decision. `answers` are the outcomes of looks at
+    answers that found something, two of one policy where the second answer did not help.
+    """
 
     ledger: Ledger
     request_id: str
@@ -52,19 +63,26 @@ class Entry:
     tenant: str = ""
     model: str = ""
     decision: str = ""
+    source: Literal["input", "output"] = "input"
     outcomes: tuple[Outcome, ...] = ()
+    answers: tuple[Outcome, ...] = ()
     started: float = field(default_factory=time.perf_counter)
     closed: bool = False
 
     def decide(self, decision: Decision) -> None:
         """Note what was decided."""
-        if isinstance(decision, Pass):
-            self.decision = "pass"
-        else:
-            self.decision = "intervene" if isinstance(decision, Intervene) else f"refuse:{decision.reason}"
+        self.decision = _named(decision)
         self.outcomes = decision.outcomes
         for outcome in decision.outcomes:
             self.ledger.count(outcome)
+
+    def reconsider(self, decision: Decision) -> None:
+        """Note what was decided about the answer; an answer that may leave changes nothing but the outcomes."""
+        for outcome in decision.outcomes:
+            self.ledger.metrics.answers.labels(outcome.policy, outcome.mode, outcome.action).inc()
+        self.answers += decision.outcomes
+        if not isinstance(decision, Pass):
+            self.decision, self.source = _named(decision), "output"
 
     def upstream(self, seconds: float) -> None:
         """Note how long the head of the engine's answer took."""
@@ -77,11 +95,12 @@ class Entry:
             self.closed = True
             return
         self.closed = True
-        policies = [
+        policies: list[dict[str, str | None]] = [
             {"policy": o.policy, "mode": o.mode, "action": o.action, "p": p_bucket(o.p_value)}
             for o in self.outcomes
             if o.action != "pass"
         ]
+        policies += [{"policy": o.policy, "mode": o.mode, "action": o.action, "source": "output"} for o in self.answers]
         record = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "request": self.request_id,
@@ -89,6 +108,7 @@ class Entry:
             "model": self.model,
             "tenant": self.tenant,
             "decision": self.decision,
+            "source": self.source,
             "policies": policies,
             "status": status,
             "problem": problem,

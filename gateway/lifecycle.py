@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Protocol
 
 import orjson
@@ -18,10 +19,11 @@ from starlette.responses import Response
 from gateway.access import Access
 from gateway.body import parse_body, read_body
 from gateway.conversation import Conversation, collect
-from gateway.decision import ActivePolicy, Decision, Intervene, Pass, Refuse, applicable, decide
+from gateway.decision import ActivePolicy, Decision, Intervene, Pass, Refuse, applicable, decide, reconsider, watching
 from gateway.disconnect import ClientGoneError, UntilDisconnect
 from gateway.errors import LetheError, NotProtectedError, UnscannableError
 from gateway.ledger import Entry, Ledger
+from gateway.look import NOT_LOOKED, OutputScanner, choosing, look
 from gateway.programs import UNAVAILABLE, Programs
 from gateway.refusal import refusal
 from gateway.relay import STREAM_HEADERS, StreamRelay
@@ -29,6 +31,7 @@ from gateway.sanitize import Sanitised, sanitize
 from gateway.settings import Settings
 from gateway.store import LoadedPolicy
 from gateway.upstream import Reply, Upstream, failure
+from gateway.withheld import Withheld, withhold
 from guards.verdict import TextPart, Verdict
 from steering.plan import Plan, cache_salt, plan
 
@@ -47,6 +50,16 @@ class Scanner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """What is known of a request when it is sent: what was decided, from what, and who looks at the answer."""
+
+    decision: Decision
+    conversation: Conversation
+    verdicts: Mapping[str, Verdict]
+    watching: Sequence[ActivePolicy]
+
+
+@dataclass(frozen=True, slots=True)
 class Lifecycle:
     """Everything an inference request meets on its way; built once by `gateway.app.create_app`."""
 
@@ -56,6 +69,7 @@ class Lifecycle:
     programs: Programs
     policies: Sequence[LoadedPolicy]
     guard: Scanner | None
+    output: OutputScanner | None
     ledger: Ledger
     salt_secret: bytes
 
@@ -75,7 +89,10 @@ class Lifecycle:
             raise
 
     async def answer(self, request: Request, route: str, entry: Entry) -> Response:
-        """The steps in order: who, what, is it safe to serve, does it touch a policy, ask the engine, relay."""
+        """The steps in order: who, what, is it safe to serve, does it touch a policy, ask the engine, relay.
+
+        Where a policy looks through answers the last step is `watched`.
+        """
         entry.tenant = self.access.tenant(request.headers.get("authorization"))
         raw = await read_body(request, self.settings.limits.max_body_bytes)
         asked = sanitize(route, parse_body(raw, self.settings.limits.max_depth), self.settings.allow_fields)
@@ -83,49 +100,99 @@ class Lifecycle:
         self.ledger.require()
         self.programs.require(asked.model, today)
         async with UntilDisconnect(request.receive):
-            decision = await self.judge(asked, entry.tenant, today)
-            entry.decide(decision)
-            if isinstance(decision, Refuse):
-                return self.refuse(decision, route, asked, entry)
-            order = self.plan(decision, route, asked, entry.tenant)
-            started = time.perf_counter()
-            reply = await self.upstream.send("POST", order.path, orjson.dumps(order.body))
-            entry.upstream(time.perf_counter() - started)
-            if reply.status != 200:
-                raise await self.rejected(order, reply, route, asked)
-            if order.program is not None:
-                self.attested(order, reply)
+            judged = await self.judge(asked, entry.tenant, today)
+            entry.decide(judged.decision)
+            if isinstance(judged.decision, Refuse):
+                return self.refuse(judged.decision, route, asked, entry)
+            reply = await self.send(judged.decision, route, asked, entry)
+            if judged.watching:
+                return await self.watched(reply, judged, route, asked, entry)
             if reply.streamed:
                 return StreamRelay(reply, entry.close)
             body = await reply.read()
         entry.close(200)
         return Response(body, 200, {"content-type": reply.content_type})
 
-    async def judge(self, asked: Sanitised, tenant: str, today: date) -> Decision:
+    async def judge(self, asked: Sanitised, tenant: str, today: date) -> Judged:
         """Ask the guards about everything that can reach the prompt, and decide."""
         policies = applicable([policy.active for policy in self.policies], asked.model, tenant, today)
         if not policies:
-            return Pass()
+            return Judged(Pass(), Conversation(), {}, ())
         conversation = await collect(asked.body, lambda tokens: self.upstream.detokenize(asked.model, tokens))
-        return decide(await self.scan(conversation, policies), policies, conversation)
+        verdicts = await self.scan(conversation, policies)
+        return Judged(decide(verdicts, policies, conversation), conversation, verdicts, watching(policies))
+
+    async def send(self, decision: Intervene | Pass, route: str, asked: Sanitised, entry: Entry) -> Reply:
+        """Ask the engine. Raises `LetheError` for an answer that is not a 200, or a flagged one without proof."""
+        order = self.plan(decision, route, asked, entry.tenant)
+        started = time.perf_counter()
+        reply = await self.upstream.send("POST", order.path, orjson.dumps(order.body))
+        entry.upstream(time.perf_counter() - started)
+        if reply.status != 200:
+            raise await self.rejected(order, reply, route, asked)
+        if order.program is not None:
+            self.attested(order, reply)
+        return reply
+
+    async def watched(self, reply: Reply, judged: Judged, route: str, asked: Sanitised, entry: Entry) -> Response:
+        """Look at the whole answer before it leaves; ask once more under the intervention where it tells too much.
+
+        The second answer ends like `response: refusal` if it tells a value too: by chance, or because the client gave
+        it. Nothing is said in between, and the client sees one answer with the usage of that one.
+        """
+        answer = await withhold(reply)
+        decision = await self.told(answer, judged, judged.decision, asked)
+        entry.reconsider(decision)
+        if isinstance(decision, Intervene):
+            answer = await withhold(await self.send(decision, route, asked, entry))
+            second = await self.told(answer, judged, decision, asked)
+            # the same treatment would give the same answer
+            decision = Refuse("output", second.outcomes) if isinstance(second, Intervene) else second
+            entry.reconsider(decision)
+        if isinstance(decision, Refuse):
+            return self.refuse(decision, route, asked, entry)
+        entry.close(200)
+        return answer.response()
+
+    async def told(self, answer: Withheld, judged: Judged, done: Decision, asked: Sanitised) -> Decision:
+        """Ask the output guard about an answer, and decide. What fails in it closes the door, like a failing guard."""
+        if self.output is None:
+            return reconsider(NOT_LOOKED, judged.watching, judged.verdicts, judged.conversation, done)
+        started = time.perf_counter()
+        numbers = [policy.number for policy in judged.watching]
+        looked = NOT_LOOKED
+        try:
+            task = partial(look, self.output, judged.conversation, judged.verdicts, numbers, answer, asked.body)
+            size = len(answer.body) + sum(len(part.text) for part in judged.conversation.parts)
+            looked = task() if size <= self.settings.guard.inline_chars else await asyncio.to_thread(task)
+        except Exception as error:  # whatever happens in a guard must close the door, and must not quote the answer
+            log.error("the output guard failed with %s", type(error).__name__)  # noqa: TRY400 - a traceback quotes it
+        self.ledger.metrics.output_seconds.observe(time.perf_counter() - started)
+        return reconsider(looked, judged.watching, judged.verdicts, judged.conversation, done)
 
     async def scan(self, conversation: Conversation, policies: Sequence[ActivePolicy]) -> Mapping[str, Verdict]:
         """Verdicts by policy number; empty, which means "not run", where the guard failed."""
         if self.guard is None:
             return {}
         started = time.perf_counter()
-        numbers = [policy.number for policy in policies]
+        task = partial(self._verdicts, self.guard, conversation.parts, policies)
         size = sum(len(part.text) + BORDER for part in conversation.parts)
         try:
-            if size <= self.settings.guard.inline_chars:
-                verdicts = self.guard.scan(conversation.parts, numbers)
-            else:  # long texts would hold up everybody else's streams
-                verdicts = await asyncio.to_thread(self.guard.scan, conversation.parts, numbers)
+            # long texts would hold up everybody else's streams
+            verdicts = task() if size <= self.settings.guard.inline_chars else await asyncio.to_thread(task)
         except Exception as error:  # whatever happens in a guard must close the door, and must not quote the text
             log.error("the guard failed with %s", type(error).__name__)  # noqa: TRY400 - a traceback quotes the text
             return {}
         self.ledger.metrics.guard_seconds.observe(time.perf_counter() - started)
-        return {verdict.policy: verdict for verdict in verdicts}
+        return verdicts
+
+    def _verdicts(
+        self, guard: Scanner, parts: Sequence[TextPart], policies: Sequence[ActivePolicy]
+    ) -> Mapping[str, Verdict]:
+        """Verdicts by policy number; a policy that looks through answers also looks at what one may be chosen from."""
+        verdicts = {verdict.policy: verdict for verdict in guard.scan(parts, [policy.number for policy in policies])}
+        looking = [policy.number for policy in watching(policies)]
+        return choosing(self.output, parts, verdicts, looking) if self.output is not None and looking else verdicts
 
     def plan(self, decision: Intervene | Pass, route: str, asked: Sanitised, tenant: str) -> Plan:
         """The request for the engine. Its salt keeps tenants and treatments apart in the prefix cache."""

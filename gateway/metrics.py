@@ -26,6 +26,15 @@ class Metrics:
         self.guard_seconds = Histogram(
             "lethe_guard_seconds", "Time in the guards per request.", buckets=_FAST, registry=self.registry
         )
+        self.answers = Counter(
+            "lethe_answers",
+            "What each policy said about each answer that tells what it forgets.",
+            ["policy", "mode", "action"],
+            registry=self.registry,
+        )
+        self.output_seconds = Histogram(
+            "lethe_output_seconds", "Time in the output guard per answer.", buckets=_FAST, registry=self.registry
+        )
         self.upstream_seconds = Histogram(
             "lethe_upstream_seconds", "Time until the upstream's answer began.", buckets=_SLOW, registry=self.registry
         )

@@ -44,7 +44,18 @@ class Rules(BaseModel):
     on_error: Literal["closed", "open"] = Field(
         "closed", description="closed: a request whose guard failed is not answered; open: it is answered unsteered."
     )
-    on_context: Literal["block"] = Field("block", description="Facts that the user supplies are forgotten as well.")
+    on_context: Literal["block", "allow_user_provided"] = Field(
+        "block",
+        description="block: facts that the user supplies are forgotten as well. allow_user_provided: the output guard "
+        "lets an answer repeat what one text of the request says of a subject; a request that names the subject is "
+        "flagged as before.",
+    )
+    output: Literal["off", "enforce"] = Field(
+        "off",
+        description="enforce: every answer of the models in scope is held back as a whole, streams too, and looked "
+        "through; one that tells a forgotten value is asked for again under the intervention. Clients of a stream wait "
+        "for the whole answer.",
+    )
     scope: Scope = Scope()
     expires: date | None = Field(None, description="The policy is inactive from this day on.")
 

@@ -22,6 +22,8 @@ class LoadedPolicy:
     manifest: Manifest
     program: bytes
     guard: bytes
+    output: bytes = b""
+    """Index of the output guard; empty in a bundle of an older version, and then not needed."""
 
     @property
     def number(self) -> str:
@@ -50,9 +52,13 @@ def load_policy_bundle(bundle: Bundle, where: Path) -> LoadedPolicy:
     except ValidationError as error:
         fields = ", ".join(".".join(map(str, e["loc"])) for e in error.errors(include_input=False))
         raise BundleError(f"{where}: the policy does not fit this version of lethe ({fields}); compile again") from None
+    if policy.rules.output == "enforce" and "output" not in bundle.sensitive:
+        raise BundleError(f"{where}: rules.output is enforce, but the bundle has no index of values; compile again")
     manifest = bundle.manifest
     active = ActivePolicy(manifest.number, manifest.program_id, manifest.mask, policy.rules)
-    return LoadedPolicy(active, manifest, bundle.program, bundle.sensitive["guard"])
+    return LoadedPolicy(
+        active, manifest, bundle.program, bundle.sensitive["guard"], bundle.sensitive.get("output", b"")
+    )
 
 
 def load_policies(folders: Sequence[Path], key: str) -> tuple[LoadedPolicy, ...]:

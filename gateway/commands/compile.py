@@ -72,6 +72,9 @@ def compile_bundle(
     from gateway.card import calibration, write_card
     from guards.fit import fit as fit_guard
     from guards.guard import Guard
+    from guards.indexing import build
+    from guards.intake import ForgetRequest, contradictions, refuse
+    from guards.reach import decided_by_names
     from guards.values import found_values
     from steering.bundle import Manifest, write_bundle
     from steering.engine.local.model import LocalModel
@@ -94,12 +97,17 @@ def compile_bundle(
         served = LocalModel.load(model, _dtype(model, dtype))
         loading("ready", 1.0)
         guard = Guard.from_parts({number: data}, alpha=0.01)
+        if fitted_guard is None:
+            request = ForgetRequest.read(policy.guard, base)
+            refuse([*contradictions(request, guard.shared.reader.normalizer), *decided_by_names(part, guard.shared)])
+        index = build(policy.guard, base, key, guard.shared.reader, guard.shared.corpus)
         values = forgotten_values(policy, base)
 
-        def leaks(question: str, answer: str, asked: tuple[str, ...]) -> bool:
-            return bool(found_values(answer, (*values, *asked), question))
+        def tells(question: str, answer: str, values: Sequence[str]) -> bool:
+            return bool(found_values(answer, values, question))
 
-        fitted = eco.fit(served, questions(policy, base, guard), policy.method, leaks, bar(policy.method.name))
+        asked, progress = questions(policy, base, guard), bar(policy.method.name)
+        fitted = eco.fit(served, asked, values, policy.method, tells, progress)
     program, chosen = fitted.program, fitted.program.eco
     norm = float(served.network.get_input_embeddings().weight.detach().float().norm(dim=1).mean())
     noise = chosen.kind == "noise"
@@ -110,7 +118,8 @@ def compile_bundle(
         mask=policy.method.mask,
         model=program.eco.model,
         sites=("embed",),
-        calibration=calibration(
+        calibration={"output": dict(index.figures)}
+        | calibration(
             part.figures,
             fitted,
             unit="mean embedding norms" if noise else "share",
@@ -118,11 +127,12 @@ def compile_bundle(
         ),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    sensitive = {"policy": policy.model_dump_json(by_alias=True).encode(), "guard": data}
+    policy_text = policy.model_dump_json(by_alias=True).encode()
+    sensitive = {"policy": policy_text, "guard": data, "output": index.to_bytes()}
     write_bundle(out, manifest, program.to_bytes(), sensitive, write_card(manifest), key)
-    shares = [f"{p.leak:.1%}" for p in (fitted.check, fitted.check_bare, fitted.check_surrogate)]
+    shares = [f"{p.own:.1%}" for p in (fitted.check, fitted.check_bare, fitted.check_surrogate)]
     console.print(
-        f"Wrote {out}. Forgotten values in held-out answers: {shares[0]} (without Lethe {shares[1]}, invented names "
+        f"Wrote {out}. The value asked for in held-out answers: {shares[0]} (without Lethe {shares[1]}, invented names "
         f"{shares[2]}). Details: {out / 'CARD.md'}",
         soft_wrap=True,
     )

@@ -22,6 +22,7 @@ from safetensors.numpy import save
 
 from gateway.app import create_app
 from gateway.lifecycle import Scanner
+from gateway.look import OutputScanner
 from gateway.policy import ForgetPolicy
 from gateway.settings import Settings
 from guards.verdict import Span, TextPart, Verdict
@@ -105,8 +106,10 @@ class QuietServer(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(settings: Settings, guard: Scanner | None = None) -> AsyncIterator[Client]:
-    app = create_app(settings, guard)
+async def serving(
+    settings: Settings, guard: Scanner | None = None, output: OutputScanner | None = None
+) -> AsyncIterator[Client]:
+    app = create_app(settings, guard, output)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(

@@ -1,0 +1,90 @@
+"""One look at a whole answer: what the output guard says about it, row by row where the request is a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gateway.conversation import Conversation
+from gateway.withheld import Withheld
+from guards.finding import Finding
+from guards.verdict import Span, TextPart, Verdict
+
+_ROW = "/prompt/"
+
+
+class OutputScanner(Protocol):
+    """What the gateway needs of an output guard; `guards.output.OutputGuard` is one. Thread-safe."""
+
+    def scan(
+        self,
+        asked: Sequence[TextPart],
+        answer: Sequence[str],
+        verdicts: Mapping[str, Verdict],
+        policies: Collection[str],
+    ) -> list[Finding]:
+        """One finding per policy named."""
+
+    def offered(
+        self, asked: Sequence[TextPart], verdicts: Mapping[str, Verdict], policies: Collection[str]
+    ) -> list[str]:
+        """Policies of which a request offers candidates to choose from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was found. `rows`: pointers of the rows of a batch whose answers tell something; None for a conversation."""
+
+    findings: Mapping[str, Finding]
+    rows: frozenset[str] | None
+
+
+NOT_LOOKED = Looked({}, None)
+"""Of an answer that could not be looked at: a policy without a finding has not passed it."""
+
+
+def choosing(
+    output: OutputScanner, parts: Sequence[TextPart], verdicts: Mapping[str, Verdict], policies: Collection[str]
+) -> dict[str, Verdict]:
+    """The verdicts, with those flagged whose policies have candidates in the request: all of its texts are windows."""
+    whole = tuple(Span(number, 0, len(part.text)) for number, part in enumerate(parts))
+    offered = [policy for policy in output.offered(parts, verdicts, policies) if not verdicts[policy].flagged]
+    flagged = {p: verdicts[p]._replace(flagged=True, source="classifier", windows=whole) for p in offered}
+    return {**verdicts, **flagged}
+
+
+def look(
+    output: OutputScanner,
+    conversation: Conversation,
+    verdicts: Mapping[str, Verdict],
+    policies: Collection[str],
+    answer: Withheld,
+    body: Mapping[str, Any],
+) -> Looked:
+    """Look at an answer to a sanitised body. Raises `UpstreamFailedError` for an answer that cannot be read.
+
+    Rows of a batch are prompts of their own: a subject in one row and a value in the answer to another are no pair.
+    """
+    parts = conversation.parts
+    if not isinstance(body.get("prompt"), list) or not all(part.path.startswith(_ROW) for part in parts):
+        found = output.scan(parts, [text.text for text in answer.texts()], verdicts, policies)
+        return Looked({finding.policy: finding for finding in found}, None)
+    asked = body.get("n")
+    each = asked if type(asked) is int and asked > 0 else 1
+    answers: dict[int | None, list[str]] = {}
+    for text in answer.texts():
+        answers.setdefault(None if text.choice is None else text.choice // each, []).append(text.text)
+    around = answers.pop(None, [])
+    findings: dict[str, Finding] = {}
+    rows: set[str] = set()
+    for number, texts in answers.items():
+        pointer = f"{_ROW}{number}"
+        of_row = [part for part in parts if part.path == pointer]
+        for finding in output.scan(of_row, [*texts, *around], verdicts, policies):
+            known = findings.get(finding.policy, finding)
+            first = known if known.told else finding
+            findings[finding.policy] = first._replace(ran=known.ran and finding.ran)
+            if finding.told:
+                rows.add(pointer)
+    return Looked(findings, frozenset(rows))
