@@ -58,6 +58,8 @@ METHODS: Mapping[str, dict[str, Any]] = {
 """Bundles that are compiled; `eco-null` forgets nothing, so that a leak must be seen through all of the machinery. Its
 noise is just enough for the engine's canary, which refuses a program without effect."""
 FIRST, NULL = "eco-noise", "eco-null"
+OUTPUT = f"{FIRST}+output"
+"""The first method with its output guard on."""
 
 
 def arms(names: tuple[str, ...], values: tuple[str, ...]) -> tuple[Arm, ...]:
@@ -69,6 +71,7 @@ def arms(names: tuple[str, ...], values: tuple[str, ...]) -> tuple[Arm, ...]:
         Arm("null", "full", NULL, guard=Always),
         Arm(FIRST, "full", FIRST, wide=True, harmless=True),
         Arm(f"{FIRST} oracle", "full", FIRST, guard=Always, wide=True),
+        Arm(OUTPUT, "full", OUTPUT, wide=True, harmless=True),
         *(Arm(name, "full", name) for name in methods),
         *(Arm(f"{name} oracle", "full", name, guard=Always) for name in methods),
         Arm("refusal", "full", "refusal"),

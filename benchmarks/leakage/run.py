@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.leakage.arms import FIRST, METHODS, arms
+from benchmarks.leakage.arms import FIRST, METHODS, OUTPUT, arms
 from benchmarks.leakage.ask import ask
 from benchmarks.leakage.inside import insides
 from benchmarks.leakage.policy import harmless_authors, write_policy
@@ -24,11 +24,11 @@ from benchmarks.where import engine_of, where
 from benchmarks.worlds.spec import Item
 from benchmarks.worlds.world import World
 from gateway.commands.compile import compile_bundle
-from gateway.policy import load_policy
+from gateway.policy import ForgetPolicy, load_policy
 from guards.encoder import load_encoder
 from guards.part import FittedPart
 from guards.reading import Reader
-from steering.bundle import parse_key
+from steering.bundle import CARD, parse_key, read_bundle, write_bundle
 
 PARSED = ("--reasoning-parser", "deepseek_r1")
 """vLLM's name for `<think>...</think>` before the answer."""
@@ -71,11 +71,12 @@ def run(
     harmless = every(HARMLESS.values(), world, [*choose(others, items // 2, seed), *strangers])
     names = tuple(author.name for author in world.split("forget"))
     values = tuple(sorted({value for item in world.items("forget") for value in item.values}))
-    chosen = [arm for arm in arms(names, values) if not arm.method or arm.method in bundles]
+    asked_through = {**bundles, OUTPUT: enforcing(bundles[FIRST], work / "bundles" / OUTPUT, key)}
+    chosen = [arm for arm in arms(names, values) if not arm.method or arm.method in asked_through]
     wording = Wording.load(models["full"])
     extra = PARSED if reasoning else ()
     encode, render = wording.encode, wording.render
-    asked = ask(chosen, models, bundles, key, forget, harmless, encode, render, backend, work, extra)
+    asked = ask(chosen, models, asked_through, key, forget, harmless, encode, render, backend, work, extra)
     card = scorecard(asked, families, world, Reader(load_encoder("wordllama")), seed)
     # a model that reasons would not give an answer at once, so scores of plain answers would mean nothing
     for arm, values_inside in ({} if reasoning else insides(world, models, bundles, asked)).items():
@@ -104,6 +105,17 @@ def choose(items: Sequence[Item], count: int, seed: int) -> list[Item]:
     rounds = max(map(len, by_author.values()))
     turns = [places[i] for i in range(rounds) for places in by_author.values() if i < len(places)]
     return [items[place] for place in sorted(turns[:count])]
+
+
+def enforcing(bundle: Path, out: Path, key: str) -> Path:
+    """The same policy with its output guard on; one engine serves both, because the program is the same."""
+    read = read_bundle(bundle, parse_key(key))
+    policy = ForgetPolicy.model_validate_json(read.sensitive["policy"])
+    rules = policy.rules.model_copy(update={"output": "enforce"})
+    watching = policy.model_copy(update={"rules": rules}).model_dump_json(by_alias=True).encode()
+    card = (bundle / CARD).read_text(encoding="utf-8")
+    write_bundle(out, read.manifest, read.program, {**read.sensitive, "policy": watching}, card, parse_key(key))
+    return out
 
 
 def compile_bundles(world: World, model: Path, work: Path, key: str, methods: Sequence[str]) -> dict[str, Path]:
