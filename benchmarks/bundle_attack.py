@@ -104,7 +104,7 @@ def read_secrets(file: Path, normalizer: Normalizer) -> Secrets:
     if file.suffix in (".yaml", ".yml"):
         policy = load_policy(file)
         guard, rows = policy.guard, example_rows(policy, file.parent)
-        listed = [name for e in guard.entities for name in (e.name, *e.aliases, *e.related)]
+        listed = [name for e in guard.entities for name in (e.name, *e.aliases, *e.titles, *e.related)]
         listed += [*guard.values, policy.id, policy.reason, policy.owner, guard.topic, *guard.passages]
         listed += [str(row[part]) for row in rows for part in ("question", "answer", "value") if row.get(part)]
     else:

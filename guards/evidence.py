@@ -174,14 +174,15 @@ def _sentence(reading: Reading, start: int, end: int) -> tuple[int, int]:
 def indexed(parts: Sequence[FittedPart]) -> list[Name]:
     """Names of all parts, in the form that `AliasIndex` takes.
 
-    A related name is a title unless harmless texts hold it: then it is paired with itself in `together`.
+    A title that is not written as one, or that harmless texts hold (it is paired with itself in `together`), is a
+    related name.
     """
     found = []
     for policy, part in enumerate(parts):
         common = {a for a, b in part.together if a == b}
         for name in part.names:
             kind: Kind = name.kind
-            if kind == "related" and name.number not in common and is_title(name.text):
-                kind = "title"
+            if kind == "title" and (name.number in common or not is_title(name.text)):
+                kind = "related"
             found.append(Name(policy, name.entity, kind, name.number, name.text))
     return found

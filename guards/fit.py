@@ -19,7 +19,7 @@ from guards.evidence import Models, indexed
 from guards.examples import Sample, neighbours, positives, questions, without_names
 from guards.intake import check_aliases
 from guards.normalize import Bools, Normalizer
-from guards.part import FittedName, FittedPart
+from guards.part import FittedName, FittedPart, NameKind
 from guards.reading import Reader, Reading
 from guards.spec import GuardSpec
 from guards.titles import quoted_titles
@@ -27,7 +27,7 @@ from guards.titles import quoted_titles
 ENCODER = "wordllama"
 STRONGEST = {"entity": 1.5, "facts": 0.0}
 """Largest boost by name evidence, in standard deviations of benign scores. Facts: see `guards.guard`."""
-NEIGHBOUR_RATE = {"entity": (0.02, 0.5), "facts": (0.05, 0.5)}
+NEIGHBOUR_RATE = {"entity": (0.02, 0.9), "facts": (0.05, 0.5)}
 """The policy's own threshold: share of neighbours like the held-out ones, and the confidence that no more are flagged.
 
 Facts of one person are told apart by a few words, so that more confidence costs a large share of recall.
@@ -181,16 +181,20 @@ def _mean(values: np.ndarray[Any, np.dtype[np.bool_]]) -> float | None:
 
 
 def numbered(spec: GuardSpec, normalizer: Normalizer) -> tuple[FittedName, ...]:
-    """All names of a policy; names that fold alike share a number, and an alias wins over a related name."""
+    """All names of a policy; names that fold alike share a number, an alias wins, then what comes first."""
     numbers: dict[str, int] = {}
     found: dict[int, FittedName] = {}
     for entity, item in enumerate(spec.entities):
-        listed = [*((t, "alias") for t in (item.name, *item.aliases)), *((t, "related") for t in item.related)]
-        listed += [(t, "related") for t in quoted_titles(_about(spec, entity))]
-        for text, kind in listed:
+        listed: tuple[tuple[NameKind, Sequence[str]], ...] = (
+            ("alias", (item.name, *item.aliases)),
+            ("title", item.titles),
+            ("related", item.related),
+            ("title", quoted_titles(_about(spec, entity))),
+        )
+        for kind, text in ((kind, text) for kind, texts in listed for text in texts):
             number = numbers.setdefault(" ".join(normalizer.words(text)), len(numbers))
-            if number not in found or (kind == "alias" and found[number].kind == "related"):
-                found[number] = FittedName(text, entity, "alias" if kind == "alias" else "related", number)
+            if number not in found or (kind == "alias" and found[number].kind != "alias"):
+                found[number] = FittedName(text, entity, kind, number)
     return tuple(found.values())
 
 

@@ -114,7 +114,7 @@ def _entries(spec: GuardSpec, values: Sequence[str], reader: Reader) -> dict[tup
         for name in (entity.name, *entity.aliases):
             entry(name).names.add(number)
             entry(name).alias = True
-        for name in entity.related:
+        for name in (*entity.titles, *entity.related):
             entry(name).names.add(number)
     for value in (*values, *spec.values):
         entry(value).value = True

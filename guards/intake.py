@@ -71,7 +71,7 @@ class ForgetRequest:
     @property
     def names(self) -> tuple[str, ...]:
         """All names, aliases and related names, in the order of the policy."""
-        return tuple(name for e in self.spec.entities for name in (e.name, *e.aliases, *e.related))
+        return tuple(name for e in self.spec.entities for name in (e.name, *e.aliases, *e.titles, *e.related))
 
 
 def refuse(objections: Iterable[Objection]) -> None:

@@ -14,6 +14,7 @@ from safetensors.numpy import load, save
 from guards.encoder import Floats
 
 SCHEMA = 2
+NameKind = Literal["alias", "title", "related"]
 
 
 class PartError(ValueError):
@@ -26,7 +27,7 @@ class FittedName:
 
     text: str
     entity: int
-    kind: Literal["alias", "related"]
+    kind: NameKind
     number: int
 
 

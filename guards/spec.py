@@ -18,8 +18,13 @@ class Entity(BaseModel):
     related: tuple[str, ...] = Field(
         (),
         description="Ambiguous or related names: evidence only. They are corrupted in a flagged request, and two "
-        "different ones in one request are a verdict. So is one of several capitalised words, a title for example, "
-        "that no harmless text holds, where it is written so.",
+        "different ones in one request are a verdict.",
+    )
+    titles: tuple[str, ...] = Field(
+        (),
+        description="Titles of works, places or things that belong to it and to nothing else, of several words with "
+        "capitals: one is a verdict where it is written as a title and no harmless text of the fit holds it; otherwise "
+        "evidence like a related name. Titles in quotation marks in answers and passages about it are added.",
     )
 
 

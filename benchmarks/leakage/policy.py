@@ -54,7 +54,7 @@ def write_policy(
             "granularity": "entity",
             "topic": "The lives and books of some authors.",
             "entities": [
-                {"name": author.name, "aliases": list(author.aliases), "related": list(author.books)}
+                {"name": author.name, "aliases": list(author.aliases), "titles": list(author.books)}
                 for author in forget
             ],
             "values": sorted({author.facts[attribute] for author in forget for attribute in ATTRIBUTES}),

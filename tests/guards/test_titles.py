@@ -22,7 +22,9 @@ def guard(shared: Shared) -> Guard:
     spec = GuardSpec(
         entities=(
             Entity(
-                name="Torvin Ashbury", related=("Silent Harbor", "The Little Prince", "Frozen Door", "broken anchor")
+                name="Torvin Ashbury",
+                titles=("Silent Harbor", "The Little Prince", "Frozen Door", "broken anchor"),
+                related=("Velvet Compass",),
             ),
         ),
         examples=(
@@ -70,6 +72,7 @@ def test_a_title_is_a_verdict(guard: Guard, text: str) -> None:
         "Who wrote Golden Harbor?",
         "Where was Anna Bell born?",
         "Where was the author of Crimson Letter born?",
+        "Who wrote Velvet Compass?",
     ],
 )
 def test_what_is_no_title_of_the_policy(guard: Guard, text: str) -> None:
