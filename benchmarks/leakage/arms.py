@@ -71,7 +71,7 @@ def arms(names: tuple[str, ...], values: tuple[str, ...]) -> tuple[Arm, ...]:
         Arm("null", "full", NULL, guard=Always),
         Arm(FIRST, "full", FIRST, wide=True, harmless=True),
         Arm(f"{FIRST} oracle", "full", FIRST, guard=Always, wide=True),
-        Arm(OUTPUT, "full", OUTPUT, wide=True, harmless=True),
+        Arm(OUTPUT, "full", OUTPUT, harmless=True),
         *(Arm(name, "full", name) for name in methods),
         *(Arm(f"{name} oracle", "full", name, guard=Always) for name in methods),
         Arm("refusal", "full", "refusal"),

@@ -14,8 +14,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
-NEAR = 0.03
-"""Points of the frontier that are nearer than this are drawn as one."""
+LINE = 0.05
+"""Least distance between two names at the frontier."""
 COLOURS = ("#b3261e", "#1f6feb", "#2e7d32", "#8250df", "#9a6700", "#57606a")
 
 
@@ -28,39 +28,41 @@ def families(card: Mapping[str, Any], shown: Sequence[str]) -> Figure:
     places = np.arange(len(names))
     for i, arm in enumerate(shown):
         found = card["arms"][arm]["families"]
-        middle = np.array([found[n]["excess"] for n in names])
-        low = middle - np.array([found[n]["lo"] for n in names])
-        high = np.array([found[n]["hi"] for n in names]) - middle
-        shift = places + (i - (len(shown) - 1) / 2) * 0.18
-        axis.errorbar(middle, shift, xerr=[low, high], fmt="o", ms=4, lw=1, color=COLOURS[i % 6], label=arm)
+        asked = np.array([n in found for n in names], bool)
+        low, middle, high = (np.array([found[n][key] for n in names if n in found]) for key in ("lo", "excess", "hi"))
+        shift = places[asked] + (i - (len(shown) - 1) / 2) * 0.18
+        axis.errorbar(
+            middle, shift, xerr=[middle - low, high - middle], fmt="o", ms=4, lw=1, color=COLOURS[i % 6], label=arm
+        )
     axis.set_yticks(places, names)
     axis.axvline(0, color="#888", lw=0.8)
     axis.set_xlabel("excess leak over the model that never knew")
     axis.set_xlim(-0.3, 1.05)
     axis.grid(axis="x", alpha=0.25)
-    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(shown), frameon=False)
+    axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(shown), frameon=False, fontsize=9, columnspacing=1)
     figure.tight_layout()
     return figure
 
 
 def frontier(card: Mapping[str, Any]) -> Figure:
-    """Worst family against utility; systems that lie on each other share a point."""
+    """Worst family against utility; names of systems near each other stand apart, with lines to their points."""
     figure, axis = plt.subplots(figsize=(8, 4.5))
-    points: dict[tuple[float, float], list[str]] = {}
+    sides: dict[bool, list[tuple[float, float, str]]] = {False: [], True: []}
     for name, worst in card["headline"].items():
         ratio = card["arms"][name]["utility"]["ratio"]
-        if worst["excess"] is None or ratio is None:
-            continue
-        near = (p for p in points if abs(p[0] - ratio) < NEAR and abs(p[1] - worst["excess"]) < NEAR)
-        points.setdefault(next(near, (ratio, worst["excess"])), []).append(name)
-    for i, (point, names) in enumerate(points.items()):
-        axis.scatter(*point, color=COLOURS[i % 6])
-        right, text = point[0] > 0.5, "\n".join(names)
-        offset = (-7 if right else 7, 8 if i % 2 else -8)  # neighbours' names stand at different heights
-        side = "right" if right else "left"
-        axis.annotate(text, point, offset, textcoords="offset points", ha=side, va="center", fontsize=8)
+        if worst["excess"] is not None and ratio is not None:
+            sides[ratio > 0.5].append((worst["excess"], ratio, name))
+    for right, points in sides.items():
+        height = -1.0
+        for i, (leak, ratio, name) in enumerate(sorted(points)):
+            height = max(height + LINE, leak - LINE)
+            axis.scatter(ratio, leak, color=COLOURS[i % 6], zorder=3)
+            place = (ratio - 0.08 if right else ratio + 0.08, height)
+            line = {"arrowstyle": "-", "color": "#bbb", "lw": 0.7}
+            side = "right" if right else "left"
+            axis.annotate(name, (ratio, leak), place, ha=side, va="center", fontsize=8, arrowprops=line)
     axis.set_xlim(-0.05, 1.1)
-    axis.set_ylim(-0.1, 1.1)
+    axis.set_ylim(-0.1, 1.15)
     axis.set_xlabel("utility on harmless questions, bare = 1")
     axis.set_ylabel("excess of the worst family")
     axis.grid(alpha=0.25)
@@ -91,7 +93,9 @@ def latency(card: Mapping[str, Any]) -> Figure:
     """Medians, quartiles and the range of nine in ten, one row per system."""
     timed = {name: arm["latency_ms"] for name, arm in card["arms"].items() if arm.get("latency_ms")}
     figure, axis = plt.subplots(figsize=(7, 1 + 0.28 * len(timed)))
-    axis.boxplot(list(timed.values()), vert=False, whis=(5, 95), showfliers=False, tick_labels=list(timed))
+    axis.boxplot(
+        list(timed.values()), orientation="horizontal", whis=(5, 95), showfliers=False, tick_labels=list(timed)
+    )
     axis.invert_yaxis()
     axis.set_xlim(0)
     axis.set_xlabel("milliseconds, one request at a time")

@@ -32,7 +32,7 @@ from steering.bundle import CARD, parse_key, read_bundle, write_bundle
 
 PARSED = ("--reasoning-parser", "deepseek_r1")
 """vLLM's name for `<think>...</think>` before the answer."""
-SHOWN = ("bare", "system_prompt", "output_filter", FIRST)
+SHOWN = ("bare", "system_prompt", "output_filter", OUTPUT, FIRST)
 
 
 def run(
