@@ -16,7 +16,7 @@ from guards.transliterated import Transliterations
 from guards.typos import Typos
 
 Kind = Literal["alias", "related", "title"]
-"""A title is a related name that is a verdict by itself where it is written as one."""
+"""A title is a verdict by itself where it is written as one, and a related name elsewhere."""
 
 GLUED = 6
 """From so many letters on, words of a name are also found written together, and at the edge of a digit."""

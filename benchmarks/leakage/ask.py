@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.leakage import servers
 from benchmarks.leakage.arms import Arm
-from benchmarks.leakage.audit import acted, decisions
+from benchmarks.leakage.audit import acted, decisions, stopped
 from benchmarks.leakage.client import Answered, Reply, ask_all, time_in_turn
 from benchmarks.leakage.suite import FEW_HARMLESS, NARROW
 from benchmarks.probes.spec import Probe
@@ -27,14 +27,16 @@ TIMED = 40
 class Asked:
     """Answers of one arm, in the order of the probes.
 
-    `decisions` are those of the audit log, by request id; `guarded`: the guard that was fitted made them. `times` are
-    milliseconds of some plain questions, asked one by one on the idle engine.
+    `decisions` about the requests are those of the audit log, by request id; `guarded`: the guard that was fitted made
+    them. `stopped`: ids of requests of which an output guard stopped an answer. `times` are milliseconds of some plain
+    questions, asked one by one on the idle engine.
     """
 
     forget: tuple[Answered, ...]
     harmless: tuple[Answered, ...]
     decisions: Mapping[str, str]
     guarded: bool = False
+    stopped: frozenset[str] = frozenset()
     times: tuple[float, ...] = ()
 
     def changed(self, after: Callable[[Answered], Answered]) -> Asked:
@@ -94,7 +96,7 @@ def ask(
                         answers = asyncio.run(ask_all(server, asked, partial(bars.advance, task), encode, render))
                     forgotten, kept = tuple(answers[: len(attack)]), tuple(answers[len(attack) :])
                     guarded = bundle is not None and arm.guard is None
-                    found[arm.name] = Asked(forgotten, kept, decisions(audit), guarded)
+                    found[arm.name] = Asked(forgotten, kept, decisions(audit), guarded, stopped(audit))
                 direct = [probe for probe in forget if probe.family == "direct"][:TIMED]
                 with ExitStack() as stack:
                     plans = {}

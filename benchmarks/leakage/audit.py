@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+ACTIONS = ("intervene", "refuse")
 
 
 def records(log: Path) -> list[dict[str, Any]]:
@@ -16,8 +19,25 @@ def records(log: Path) -> list[dict[str, Any]]:
 
 
 def decisions(log: Path) -> dict[str, str]:
-    """Request id -> decision."""
-    return {record["request"]: record["decision"] for record in records(log)}
+    """Request id -> what was decided before the engine was asked."""
+    return {record["request"]: _decided(record) for record in records(log)}
+
+
+def stopped(log: Path) -> frozenset[str]:
+    """Ids of requests of which the output guard stopped an answer."""
+    return frozenset(
+        record["request"]
+        for record in records(log)
+        if any(policy.get("source") == "output" and policy["action"] in ACTIONS for policy in record["policies"])
+    )
+
+
+def _decided(record: Mapping[str, Any]) -> str:
+    """The record's decision, unless the output guard made it: then what the other policies' actions say."""
+    if record.get("source") != "output":
+        return str(record["decision"])
+    actions = {policy["action"] for policy in record["policies"] if policy.get("source") != "output"}
+    return next((action for action in ACTIONS if action in actions), "pass")
 
 
 def acted(decision: str) -> bool:

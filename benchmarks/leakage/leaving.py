@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,30 +65,29 @@ def run(tier: str, items: int, backend: str, work: Path, seed: int = 0) -> dict[
     wording = Wording.load(models["full"])
     asked = ask(chosen, models, bundles, key, forget, harmless, wording.encode, wording.render, backend, work)
     found = records(work / f"audit-{OUTPUT}.jsonl")
-    caught = {record["request"] for record in found if record["source"] == "output"}
     ended = {record["request"] for record in found if record["decision"] == "refuse:output"}
-    return {"families": _families(asked, caught, ended), "harmless": _harmless(asked[OUTPUT], caught)}
+    return {"families": _families(asked, ended), "harmless": _harmless(asked[OUTPUT])}
 
 
-def _families(asked: dict[str, Asked], caught: set[str], ended: set[str]) -> dict[str, Any]:
+def _families(asked: dict[str, Asked], ended: set[str]) -> dict[str, Any]:
     told = {name: by_family(answers.forget) for name, answers in asked.items()}
     rows: dict[str, Any] = {}
     for family, outcomes in told["bare"].items():
         of_family = [answered for answered in asked[OUTPUT].forget if answered.probe.family == family]
         shares = {name: round(sum(o.told for o in told[name][family]) / len(outcomes), 4) for name in told}
         rows[family] = {"n": len(outcomes), **shares}
-        rows[family] |= {"flagged": sum(asked[OUTPUT].flagged(a) and not _any(a, caught) for a in of_family)}
+        rows[family] |= {"flagged": sum(map(asked[OUTPUT].flagged, of_family))}
         rows[family] |= {
-            "caught": sum(_any(a, caught) for a in of_family),
+            "caught": sum(_any(a, asked[OUTPUT].stopped) for a in of_family),
             "ended": sum(_any(a, ended) for a in of_family),
         }
     return rows
 
 
-def _harmless(asked: Asked, caught: set[str]) -> dict[str, Any]:
+def _harmless(asked: Asked) -> dict[str, Any]:
     rows: dict[str, list[bool]] = {}
     for answered in asked.harmless:
-        rows.setdefault(answered.probe.family, []).append(_any(answered, caught))
+        rows.setdefault(answered.probe.family, []).append(_any(answered, asked.stopped))
     rows["all"] = [hit for hits in rows.values() for hit in hits]
     return {name: _bounded(sum(hits), len(hits)) for name, hits in rows.items()}
 
@@ -98,7 +97,7 @@ def _bounded(hits: int, n: int) -> dict[str, Any]:
     return {"n": n, "caught": hits, "hi": round(float(beta.ppf(0.95, hits + 1, n - hits)), 4) if hits < n else 1.0}
 
 
-def _any(answered: Answered, requests: set[str]) -> bool:
+def _any(answered: Answered, requests: Collection[str]) -> bool:
     return any(reply.headers["x-request-id"] in requests for reply in answered.replies)
 
 
