@@ -61,7 +61,9 @@ def run(tier: str, items: int, backend: str, work: Path, seed: int = 0) -> dict[
     usual = [*choose(others, items // 2, seed), *choose(world.items("never"), items // 2, seed)]
     harmless = every(HARMLESS.values(), world, usual)
     alone = Arm(ALONE, "full", OUTPUT, guard=Never, wide=True)
-    chosen = [replace(arm, harmless=arm.name == OUTPUT) for arm in (*arms((), ()), alone) if arm.name in LABELS]
+    chosen = [
+        replace(arm, wide=True, harmless=arm.name == OUTPUT) for arm in (*arms((), ()), alone) if arm.name in LABELS
+    ]
     wording = Wording.load(models["full"])
     asked = ask(chosen, models, bundles, key, forget, harmless, wording.encode, wording.render, backend, work)
     found = records(work / f"audit-{OUTPUT}.jsonl")
