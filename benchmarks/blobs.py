@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import bz2
-import gzip
 import io
 import json
 import lzma
@@ -24,7 +23,7 @@ from safetensors.numpy import load
 
 _BASE64, _HEX = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}"), re.compile(rb"(?:[0-9A-Fa-f]{2}){8,}")
 _UNPACKERS: tuple[tuple[bytes, Callable[[bytes], bytes]], ...] = (
-    (b"\x1f\x8b", gzip.decompress),
+    (b"\x1f\x8b", lambda data: zlib.decompressobj(31).decompress(data)),  # unlike `gzip`, it lets other bytes follow
     (b"BZh", bz2.decompress),
     (b"\xfd7zXZ", lzma.decompress),
     *((head, zlib.decompress) for head in (b"\x78\x01", b"\x78\x9c", b"\x78\xda")),

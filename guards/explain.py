@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from guards.aliases import AliasIndex, Kind
-from guards.evidence import Evidence, Models, indexed
+from guards.evidence import Found, Models, indexed
 from guards.guard import CENTRE, Guard
 from guards.intake import whole_vectors
 from guards.part import FittedPart
@@ -43,6 +43,7 @@ class Reason:
         threshold: score from which on the policy flags a request of this size.
         names: names found, aliases and related ones.
         worst: the window with the highest score of the linear model, and that score; None for a text without words.
+            Of a policy about facts whose subject is named: as the guard weighs it, without the names.
         windows, described: what is treated as flagged; see `Verdict`.
     """
 
@@ -91,7 +92,16 @@ def explain(guard: Guard, parts: Mapping[str, FittedPart], text: str, role: str 
     verdicts = guard.scan(request)
     clock.append(time.perf_counter())
     limits, evidence = guard.limits(request), models.weigh(reading, _everything(models))
-    reasons = [_reason(at, verdict, limits[verdict.policy], evidence) for at, verdict in enumerate(verdicts)]
+    windows = dict(evidence.hits)
+    nameless = guard.nameless(request)
+    if nameless.policies:
+        again = models.weigh(reader.read(nameless.parts[0].text), _everything(models)).hits
+        for at in nameless.policies:
+            windows[at] = [*(windows.get(at, ()) if nameless.coded else ()), *again.get(at, ())]
+    reasons = [
+        _reason(verdict, limits[verdict.policy], evidence.found.get(at, []), windows.get(at, []))
+        for at, verdict in enumerate(verdicts)
+    ]
     spent = np.diff(clock) * 1e3
     return Explanation(
         tuple(reasons), dict(zip(("read", "names", "classifier", "scan"), spent.round(3).tolist(), strict=True))
@@ -111,9 +121,10 @@ def _everything(models: Models) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
     return np.full(len(models.bias), -np.inf, np.float32)
 
 
-def _reason(at: int, verdict: Verdict, limit: float, evidence: Evidence) -> Reason:
-    hits = evidence.hits.get(at, [])
-    worst = max(hits, default=None)
+def _reason(
+    verdict: Verdict, limit: float, names: Sequence[Found], windows: Sequence[tuple[float, int, int]]
+) -> Reason:
+    worst = max(windows, default=None)
     return Reason(
         policy=verdict.policy,
         flagged=verdict.flagged,
@@ -121,7 +132,7 @@ def _reason(at: int, verdict: Verdict, limit: float, evidence: Evidence) -> Reas
         score=_deviations(verdict.score),
         threshold=limit,
         p_value=verdict.p_value,
-        names=tuple(NameAt(f.kind, f.number, f.start, f.end) for f in evidence.found.get(at, [])),
+        names=tuple(NameAt(f.kind, f.number, f.start, f.end) for f in names),
         worst=None if worst is None else (worst[1], worst[2], worst[0]),
         windows=_ranges(verdict.windows),
         described=_ranges(verdict.described),

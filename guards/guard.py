@@ -30,6 +30,9 @@ ROUNDS, MOST_WINDOWS = 4, 8
 search costs milliseconds a window, and a client can write thousands."""
 NAMES_ONLY = frozenset({"tool_definition"})
 """Roles whose texts the linear models of policies with granularity entity do not read: keys and fragments."""
+MOST_SPELLINGS = 64
+"""Spellings of names in one request that are looked at to learn whether they are names and nothing else; more are taken
+for codes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,22 @@ class Shared:
         """Load the encoder (WordLlama unless another is given) and read the calibration texts; takes seconds."""
         reader = Reader(encoder or load_encoder("wordllama"))
         return cls(reader, Corpus.read(reader))
+
+
+@dataclass(frozen=True, slots=True)
+class Nameless:
+    """A request without the names of its policies about facts.
+
+    Attributes:
+        parts: its texts with white space in the place of the names, or of the codes that hold them.
+        policies: places of the policies that weigh these texts.
+        coded: a code went with a name of any of them, and the question may have been in it, so that the texts with the
+            names count as well.
+    """
+
+    parts: list[TextPart]
+    policies: tuple[int, ...]
+    coded: bool
 
 
 class Guard:
@@ -112,6 +131,10 @@ class Guard:
         """Score from which on every policy flags a request of these texts, in deviations of the worst benign window."""
         return dict(zip(self.policies, self._limits[self._level(self._collect(parts))].tolist(), strict=True))
 
+    def nameless(self, parts: Sequence[TextPart]) -> Nameless:
+        """What policies about facts weigh where a request names one of their subjects."""
+        return self._nameless(parts, self._collect(parts))
+
     def _scan(self, parts: Sequence[TextPart], chosen: Sequence[int]) -> list[Verdict]:
         request = self._collect(parts)
         self._ask_again(parts, request)
@@ -124,19 +147,40 @@ class Guard:
 
     def _ask_again(self, parts: Sequence[TextPart], request: Request) -> None:
         """Weigh the texts without their names for policies about facts: their models were fitted on such texts."""
-        named = [policy for policy in request.names if self._facts[policy]]
-        if not named:
+        nameless = self._nameless(parts, request)
+        if not nameless.policies:
             return
-        spans = [
-            span
-            for policy in named
-            for number, name in request.names[policy]
-            for span in request.spans(number, name.start, name.end)
-        ]
-        nameless = self._collect(_without(parts, spans))
-        for policy in named:
-            request.best[policy] = nameless.best[policy]
-            request.hits[policy] = nameless.hits.get(policy, [])
+        again = self._collect(nameless.parts)
+        for policy in nameless.policies:
+            best, hits = again.best[policy], again.hits.get(policy, [])
+            request.best[policy] = max(request.best[policy], best) if nameless.coded else best
+            request.hits[policy] = [*request.hits.get(policy, ()), *hits] if nameless.coded else hits
+
+    def _nameless(self, parts: Sequence[TextPart], request: Request) -> Nameless:
+        policies = tuple(policy for policy in request.names if self._facts[policy])
+        spans: list[Span] = []
+        spelled: set[tuple[int, int, tuple[str, ...]]] = set()
+        for policy in policies:
+            for number, name in request.names[policy]:
+                places = list(request.spans(number, name.start, name.end))
+                spans += places
+                spelled.add((policy, name.number, tuple(parts[s.part].text[s.start : s.end] for s in places)))
+        coded = len(spelled) > MOST_SPELLINGS or not all(
+            any(self._only_name(policy, name, glue.join(pieces)) for glue in (" ", ""))
+            for policy, name, pieces in spelled
+        )
+        return Nameless(_without(parts, spans), policies, coded)
+
+    def _only_name(self, policy: int, number: int, text: str) -> bool:
+        """Whether a text is a name from end to end, and so nothing is lost with it. A code may hold more than it."""
+        reading = self.shared.reader.read(text)
+        plain = replace(
+            reading,
+            views=tuple(view for view in reading.views if (view.ends - view.starts == 1).all()),
+            heard=tuple(heard for heard in reading.heard if heard.source is None),
+        )
+        found = self._models.names(plain).get(policy, ())
+        return any((name.number, name.start, name.end) == (number, 0, len(text)) for name in found)
 
     def _described(self, parts: Sequence[TextPart], verdict: Verdict, policy: int, limit: float) -> tuple[Span, ...]:
         """What else must go, so that the rest of a flagged request would not be flagged without its names."""

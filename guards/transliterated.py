@@ -21,8 +21,6 @@ FAR_BARE = {4: 0.01, 5: 0.06}
 LONGEST = 1 << 30
 ENDING, PREFIX = 2, 2
 """Consonants that an ending of a case and a prefixed article or preposition may add."""
-MOST = 20_000
-"""Candidates of one text that are compared; where there are more, the others count as found."""
 
 _FEWEST = [FEWEST.get(script, USUALLY) for script in SCRIPTS]
 _EXTRA = 0.1
@@ -70,7 +68,6 @@ class Transliterations:
         before = first - np.searchsorted(foreign.words, foreign.words[first])
         after = np.searchsorted(foreign.words, foreign.words[last], "right") - 1 - last
         fits = (foreign.scripts[last] == script) & (before <= _BEFORE[script]) & (after <= _AFTER[script])
-        compared = 0
         for at in np.flatnonzero(fits).tolist():
             here, name = int(script[at]), SCRIPTS[script[at]]
             length, owners = hits[at][1]
@@ -81,13 +78,8 @@ class Transliterations:
             same = there.skeleton[begin : begin + length] == owners[0].sounds.skeleton
             limit = (FAR_BARE if name in PREFIXED else FAR).get(min(length, LONG), 0.0)
             for owner in owners:
-                compared += 1
-                if compared > MOST or (
-                    same
-                    and distance(owner.sounds, there, begin, name)
-                    + (0.0 if name in JOINED else _EXTRA * after[at] / length)
-                    <= limit
-                ):
+                more = 0.0 if name in JOINED else _EXTRA * after[at] / length
+                if same and distance(owner.sounds, there, begin, name) + more <= limit:
                     yield owner.number, start, end
 
 

@@ -128,6 +128,8 @@ def test_bytes_are_unpacked() -> None:
     for data in (
         b"\x00\x01" + gzip.compress("QUINTISM".encode("utf-16-be")),
         bz2.compress(gzip.compress(b"of quintism")),
+        gzip.compress(b"all about Quintism") + b"\nend of file\n",
+        json.dumps([base64.b64encode(x).decode() for x in (gzip.compress(b"quintism"), b"nothing to see")]).encode(),
         zipped.getvalue(),
         json.dumps({"Маруся": 1}).encode(),
         save({"head": np.frombuffer(json.dumps(["Маруся"]).encode(), np.uint8)}),

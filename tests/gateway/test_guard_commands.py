@@ -114,6 +114,32 @@ def test_lint_explains_what_it_cannot_read(tmp_path: Path, monkeypatch: pytest.M
         assert said in done.output
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("reason: the Quintism: a fashion", "line 2, column 21: not valid YAML: mapping values are not allowed here"),
+        ("reason: *Quintism", "line 2, column 9: not valid YAML: found undefined alias ..."),
+        ("reason: !Quintism x", "line 2, column 9: not valid YAML: could not determine a constructor for the tag ..."),
+        ("reason: [Quintism\nowner: x", "expected ',' or ']', but got ':'"),
+        ("reason: 'Quintism' fashion", "expected <block end>, but found '<scalar>'"),
+        ("reason: Quintism \x07", "not valid YAML: a character that is not allowed"),
+    ],
+)
+def test_lint_keeps_a_line_that_is_no_yaml_to_itself(tmp_path: Path, line: str, said: str) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(f"id: boats\n{line}\n", encoding="utf-8")
+    done = runner.invoke(main, ["policies", "lint", str(path)])
+    assert done.exit_code == 1, done.output
+    assert said in done.output
+    assert "Quintism" not in done.output
+
+
+def test_lint_reveals_a_line_that_is_no_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("id: boats\nreason: the Quintism: a fashion\n", encoding="utf-8")
+    assert "the Quintism: a fashion" in runner.invoke(main, ["policies", "lint", str(path), "--reveal"]).output
+
+
 @pytest.mark.usefixtures("key")
 def test_try_explains(folder: Path, source: Path) -> None:
     command = ["guard", "try", "--bundle", str(folder)]

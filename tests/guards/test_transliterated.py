@@ -73,6 +73,15 @@ def test_not_found(text: str) -> None:
     assert found(text) == set()
 
 
+def test_what_only_resembles_names_is_not_found_however_often() -> None:
+    """Of every candidate the sounds are compared; here are more than 30 000 of the same consonants."""
+    near, text = Transliterations([("harry", "potter")] * 600), "Галя Бадейли. " * 60
+    foreign = LISTENER.hear(text)
+    assert foreign is not None
+    assert foreign.skeleton == "KLPDL" * 60
+    assert list(near.find(foreign, text)) == []
+
+
 def test_sounds_of_letters() -> None:
     assert [heard(c) for c in "Джхボ포λ"] == ["d", "J", "", "bo", "po", "l"]
     made = sounds(["Siko", "kat"])
