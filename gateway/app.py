@@ -26,8 +26,8 @@ from gateway.settings import Settings
 from gateway.store import LoadedPolicy, load_policies
 from gateway.upstream import Upstream
 
-TOKEN_FIELDS = ("logprob_token_ids", "return_tokens_as_token_ids")
-"""Request fields that make an answer show tokens as numbers."""
+TOKEN_FIELDS = ("logprob_token_ids", "return_token_ids", "return_tokens_as_token_ids")
+"""Request fields that make an answer show tokens as numbers. `stop_token_ids` are open; see `Lifecycle.judge`."""
 ROUTES = frozenset({chat.PATH, completions.PATH, models.PATH, "/healthz", "/readyz", "/metrics"})
 
 

@@ -31,6 +31,12 @@ def model_name(value: Any, path: str) -> None:
         raise fail(path, "must be the name of a model")
 
 
+def choices(value: Any, path: str) -> None:
+    """How many answers to each prompt: an engine that reads `"2"` as 2 would count rows in another way than we do."""
+    if value is not None and (type(value) is not int or value < 1):
+        raise fail(path, "must be an integer of at least 1")
+
+
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 TEXT_PARTS = {"text": "text", "refusal": "refusal"}
 """Type of a readable content part -> the key that holds its text."""
@@ -162,7 +168,7 @@ _SAMPLING: dict[str, Treatment] = {
         {"include_usage": boolean, "continuous_usage_stats": boolean, "include_obfuscation": boolean}
     ),
     "stream_interval": Fixed.ALLOW,
-    "n": Fixed.ALLOW,
+    "n": choices,
     "max_tokens": Fixed.ALLOW,
     "min_tokens": Fixed.ALLOW,
     "thinking_token_budget": Fixed.ALLOW,

@@ -39,15 +39,17 @@ class Leaving:
 
 @dataclass(slots=True)
 class _Choice:
-    """What the chunks of one choice add up to."""
+    """What the chunks of one choice add up to; `stopped`: the client's string that ended it."""
 
     texts: dict[Path, list[str]] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
+    stopped: str = ""
 
 
 def leaving(body: bytes, *, streamed: bool) -> list[Leaving]:
     """Every text of an answer, pieces of a stream put together: all strings of the body wherever they stand, the
-    chosen tokens as their log-probabilities spell them, and every alternative between its neighbours.
+    chosen tokens as their log-probabilities spell them, every alternative between its neighbours, and every text with
+    the stop string that ended it.
 
     Raises `UpstreamFailedError` for an answer that is not JSON, or not a stream of JSON.
     """
@@ -57,7 +59,10 @@ def leaving(body: bytes, *, streamed: bool) -> list[Leaving]:
             if key == "choices" and isinstance(value, list):
                 for place, choice in enumerate(value):
                     number = _number(choice, place)
-                    _add(choices.setdefault(number, _Choice()), choice, ())
+                    into = choices.setdefault(number, _Choice())
+                    _add(into, choice, ())
+                    if isinstance(choice, dict) and isinstance(choice.get("stop_reason"), str):
+                        into.stopped = choice["stop_reason"]
             elif key not in SILENT:
                 _add(around, value, (key,))
     every = ((None, around), *choices.items())
@@ -126,6 +131,8 @@ def _texts(choice: _Choice) -> Iterator[str]:
         if text.lstrip()[:1] in ("{", "["):  # arguments of calls, and contents under a schema: escapes hide words
             with suppress(orjson.JSONDecodeError):
                 yield joined_strings(orjson.loads(text))
+        if choice.stopped and text != choice.stopped:
+            yield text + choice.stopped  # the words that were about to follow
     if choice.steps:
         yield "".join(token for token, _ in choice.steps)
         yield from _alternatives(choice.steps)

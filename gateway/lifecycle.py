@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from gateway.access import Access
 from gateway.body import parse_body, read_body
+from gateway.checks import unsupported
 from gateway.conversation import Conversation, collect
 from gateway.decision import ActivePolicy, Decision, Intervene, Pass, Refuse, applicable, decide, reconsider, watching
 from gateway.disconnect import ClientGoneError, UntilDisconnect
@@ -26,7 +27,7 @@ from gateway.ledger import Entry, Ledger
 from gateway.look import NOT_LOOKED, OutputScanner, choosing, look
 from gateway.programs import UNAVAILABLE, Programs
 from gateway.refusal import refusal
-from gateway.relay import STREAM_HEADERS, StreamRelay
+from gateway.relay import StreamRelay
 from gateway.sanitize import Sanitised, sanitize
 from gateway.settings import Settings
 from gateway.store import LoadedPolicy
@@ -114,10 +115,12 @@ class Lifecycle:
         return Response(body, 200, {"content-type": reply.content_type})
 
     async def judge(self, asked: Sanitised, tenant: str, today: date) -> Judged:
-        """Ask the guards about everything that can reach the prompt, and decide."""
+        """Ask the guards about everything that can reach the prompt, and decide. Raises `RequestError`."""
         policies = applicable([policy.active for policy in self.policies], asked.model, tenant, today)
         if not policies:
             return Judged(Pass(), Conversation(), {}, ())
+        if asked.body.get("stop_token_ids") and watching(policies):
+            raise unsupported("stop_token_ids")  # an answer names the one that ended it by its number
         conversation = await collect(asked.body, lambda tokens: self.upstream.detokenize(asked.model, tokens))
         verdicts = await self.scan(conversation, policies)
         return Judged(decide(verdicts, policies, conversation), conversation, verdicts, watching(policies))
@@ -164,7 +167,10 @@ class Lifecycle:
         try:
             task = partial(look, self.output, judged.conversation, judged.verdicts, numbers, answer, asked.body)
             size = len(answer.body) + sum(len(part.text) for part in judged.conversation.parts)
-            looked = task() if size <= self.settings.guard.inline_chars else await asyncio.to_thread(task)
+            # every policy looks by itself
+            looked = (
+                task() if size * len(numbers) <= self.settings.guard.inline_chars else await asyncio.to_thread(task)
+            )
         except Exception as error:  # whatever happens in a guard must close the door, and must not quote the answer
             log.error("the output guard failed with %s", type(error).__name__)  # noqa: TRY400 - a traceback quotes it
         self.ledger.metrics.output_seconds.observe(time.perf_counter() - started)
@@ -176,7 +182,8 @@ class Lifecycle:
             return {}
         started = time.perf_counter()
         task = partial(self._verdicts, self.guard, conversation.parts, policies)
-        size = sum(len(part.text) + BORDER for part in conversation.parts)
+        # the guard reads a text once for all policies; those that look through answers read it again, each by itself
+        size = sum(len(part.text) + BORDER for part in conversation.parts) * max(1, len(watching(policies)))
         try:
             # long texts would hold up everybody else's streams
             verdicts = task() if size <= self.settings.guard.inline_chars else await asyncio.to_thread(task)
@@ -192,7 +199,13 @@ class Lifecycle:
         """Verdicts by policy number; a policy that looks through answers also looks at what one may be chosen from."""
         verdicts = {verdict.policy: verdict for verdict in guard.scan(parts, [policy.number for policy in policies])}
         looking = [policy.number for policy in watching(policies)]
-        return choosing(self.output, parts, verdicts, looking) if self.output is not None and looking else verdicts
+        if self.output is None or not looking:
+            return verdicts
+        try:
+            return choosing(self.output, parts, verdicts, looking)
+        except Exception as error:  # must neither quote the text nor lose what the guard itself has found
+            log.error("the output guard failed with %s", type(error).__name__)  # noqa: TRY400 - a traceback quotes it
+        return {n: v if v.flagged or n not in looking else v._replace(ran=False) for n, v in verdicts.items()}
 
     def plan(self, decision: Intervene | Pass, route: str, asked: Sanitised, tenant: str) -> Plan:
         """The request for the engine. Its salt keeps tenants and treatments apart in the prefix cache."""
@@ -244,5 +257,4 @@ class Lifecycle:
             )
         body, content_type = refusal(route, asked.body)
         entry.close(200, "refusal")
-        headers = STREAM_HEADERS if content_type.startswith("text/event-stream") else {}
-        return Response(body, 200, {**headers, "content-type": content_type})
+        return Withheld(body, content_type, bool(asked.body.get("stream"))).response()

@@ -70,8 +70,8 @@ def look(
     if not isinstance(body.get("prompt"), list) or not all(part.path.startswith(_ROW) for part in parts):
         found = output.scan(parts, [text.text for text in answer.texts()], verdicts, policies)
         return Looked({finding.policy: finding for finding in found}, None)
-    asked = body.get("n")
-    each = asked if type(asked) is int and asked > 0 else 1
+    each = body.get("n") or 1
+    places = {part.path: place for place, part in enumerate(parts)}
     answers: dict[int | None, list[str]] = {}
     for text in answer.texts():
         answers.setdefault(None if text.choice is None else text.choice // each, []).append(text.text)
@@ -80,11 +80,21 @@ def look(
     rows: set[str] = set()
     for number, texts in answers.items():
         pointer = f"{_ROW}{number}"
-        of_row = [part for part in parts if part.path == pointer]
-        for finding in output.scan(of_row, [*texts, *around], verdicts, policies):
+        place = places.get(pointer)
+        of_row = [parts[place]] if place is not None else []
+        for finding in output.scan(of_row, [*texts, *around], _of_row(verdicts, place), policies):
             known = findings.get(finding.policy, finding)
             first = known if known.told else finding
             findings[finding.policy] = first._replace(ran=known.ran and finding.ran)
             if finding.told:
                 rows.add(pointer)
     return Looked(findings, frozenset(rows))
+
+
+def _of_row(verdicts: Mapping[str, Verdict], place: int | None) -> dict[str, Verdict]:
+    """The verdicts that speak of one row: a flagged one has spans in it; one that is not flagged points nowhere."""
+    return {number: verdict for number, verdict in verdicts.items() if not verdict.flagged or _points(verdict, place)}
+
+
+def _points(verdict: Verdict, place: int | None) -> bool:
+    return any(span.part == place for span in (*verdict.windows, *verdict.entities, *verdict.described))

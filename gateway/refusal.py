@@ -8,16 +8,18 @@ from typing import Any
 
 import orjson
 
+from gateway.fields import is_token_ids
 from gateway.stream import DONE, event
 
 TEXT = "I can't help with that."
 CHAT = "/v1/chat/completions"
+MOST = 16_384
+"""Choices of one refusal; vLLM refuses a larger `n` by default (`VLLM_MAX_N_SEQUENCES`)."""
 
 
 def refusal(route: str, body: dict[str, Any]) -> tuple[bytes, str]:
-    """Body and content type of a refusal to a sanitised request; honours `stream`, `n` and `include_usage`."""
-    asked = body.get("n")
-    count = asked if type(asked) is int and 1 <= asked <= 128 else 1
+    """Body and content type of a refusal to a sanitised request; honours `stream`, `include_usage`, `n` and rows."""
+    count = min(_rows(body.get("prompt")) * (body.get("n") or 1), MOST)
     chat = route == CHAT
     streamed = bool(body.get("stream"))
     head = {
@@ -40,6 +42,11 @@ def refusal(route: str, body: dict[str, Any]) -> tuple[bytes, str]:
         frames.append({**head, "choices": [], "usage": usage})
     data = b"".join(event(orjson.dumps(frame)) for frame in frames) + DONE[0] + b"\n\n"
     return data, "text/event-stream; charset=utf-8"
+
+
+def _rows(prompt: Any) -> int:
+    """Prompts of a batch; a list of token ids is one."""
+    return len(prompt) if isinstance(prompt, list) and not is_token_ids(prompt) else 1
 
 
 def _choice(index: int, chat: bool) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """Keyed index of the subjects and values of one policy: says which of them a text holds, and holds none of them.
 
 Kept are HMAC-SHA256 digests (16 bytes) of canonical spellings, the words of a name or value as `guards.normalize` folds
-them with the variants of `guards.aliases`, and of their first words, so that most words of a text cost one digest. The
-key is derived per policy and stored beside the digests. Values are short and can be guessed, so digests *and* key are
-secrets: the part belongs into the encrypted half of a bundle. What the blindness buys is that neither the memory of a
-gateway nor a careless dump of the part spells a forgotten value.
+them with the variants of `guards.aliases`, and of their first words, so that most words of a text cost one digest; of
+spellings of one word also of the first letters, so that most places in letters written apart cost one. The key is
+derived per policy and stored beside the digests. Values are short and can be guessed, so digests *and* key are secrets:
+the part belongs into the encrypted half of a bundle. What the blindness buys is that neither the memory of a gateway
+nor a careless dump of the part spells a forgotten value.
 
 Made by `guards.indexing.build`, read by `guards.output.OutputGuard`.
 """
@@ -14,6 +15,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -26,12 +29,12 @@ from guards.aliases import GLUED, variants
 from guards.normalize import WIDE, AliasView, Normalizer
 from guards.part import PartError
 
-SCHEMA = 1
+SCHEMA = 2
 DIGEST = 16
 LONGEST = 24
 """Words of a spelling; of a longer value the first ones are indexed. Bits of a 32-bit mask, with room."""
-SLIDING = 4096
-"""Characters of one run of spaced-out letters in which values are looked for at every place."""
+SLIDING = 131_072
+"""Letters written apart in one text, in which values are looked for at every place; a text with more is not read."""
 
 Alone = Literal["never", "doubtful", "always"]
 """Whether a value counts without a subject: never, after a doubtful question, or always; see `guards.indexing`."""
@@ -58,17 +61,22 @@ class Item:
 class Digests:
     """HMAC-SHA256 under one key, the first 16 bytes. The key is prepared once, which halves the cost of a digest.
 
-    What a text stands for, a first word or a spelling, is part of the message.
+    What a text stands for, a first word, first letters or a spelling, is part of the message.
     """
 
-    __slots__ = ("_head", "_spelling")
+    __slots__ = ("_head", "_opening", "_spelling")
 
     def __init__(self, key: bytes) -> None:
-        self._head, self._spelling = (hmac.new(key, kind, "sha256") for kind in (b"head\0", b"spelling\0"))
+        kinds = (b"head\0", b"opening\0", b"spelling\0")
+        self._head, self._opening, self._spelling = (hmac.new(key, kind, "sha256") for kind in kinds)
 
     def head(self, word: str) -> bytes:
         """Of the first word of a spelling."""
         return _finished(self._head, word)
+
+    def opening(self, letters: str) -> bytes:
+        """Of the first GLUED letters of a spelling of one word."""
+        return _finished(self._opening, letters)
 
     def spelling(self, text: str) -> bytes:
         """Of a whole spelling."""
@@ -91,6 +99,7 @@ class BlindIndex:
         spelled: digest of a spelling -> numbers of its items.
         heads: digest of a first word -> bit n - 1 is set where a spelling of n words begins with it.
         glued: lengths in characters of spellings of one word, to find them in letters written apart.
+        openings: digests of the first letters of these.
         figures: what was counted when it was made; no names.
     """
 
@@ -99,6 +108,7 @@ class BlindIndex:
     spelled: Mapping[bytes, tuple[int, ...]]
     heads: Mapping[bytes, int]
     glued: tuple[int, ...]
+    openings: frozenset[bytes]
     figures: Mapping[str, Any] = field(default_factory=dict)
     digests: Digests = field(init=False, repr=False, compare=False)
 
@@ -106,28 +116,33 @@ class BlindIndex:
         """Prepare the key, once for all texts."""
         object.__setattr__(self, "digests", Digests(self.key))
 
-    def find(self, words: Sequence[str], *, loose: bool = False) -> set[int]:
-        """Numbers of the items in a text of canonical words; `loose`: it holds letters that were written apart."""
-        found: set[int] = set()
+    def find(self, words: Sequence[str], *, apart: Iterable[str] = ()) -> Counter[int]:
+        """Numbers of the items in a text of canonical words, and how often each is found.
+
+        `apart`: runs of letters that were written apart, in which a value may begin and end at every letter.
+        """
+        found: Counter[int] = Counter()
         begins = {word: lengths for word in set(words) if (lengths := self.heads.get(self.digests.head(word)))}
         if begins:
             for at, word in enumerate(words):
                 for size in _sizes(begins.get(word, 0)):
                     if at + size <= len(words):
                         found.update(self._items(" ".join(words[at : at + size])))
-        if loose:
-            for word in words:
-                if len(word) > GLUED:
-                    found.update(self._slide(word[:SLIDING]))
+        for run in apart:
+            found.update(self._slide(run))
         return found
 
     def _items(self, spelling: str) -> tuple[int, ...]:
         return self.spelled.get(self.digests.spelling(spelling), ())
 
-    def _slide(self, word: str) -> Iterator[int]:
-        for size in self.glued:
-            for at in range(len(word) - size + 1):
-                yield from self._items(word[at : at + size])
+    def _slide(self, run: str) -> Iterator[int]:
+        begun = [run[at : at + GLUED] for at in range(len(run) - GLUED + 1)]
+        opened = {letters for letters in set(begun) if self.digests.opening(letters) in self.openings}
+        for at, letters in enumerate(begun if opened else ()):
+            if letters in opened:
+                for size in self.glued:
+                    if at + size <= len(run):
+                        yield from self._items(run[at : at + size])
 
     def to_bytes(self) -> bytes:
         """Serialise as safetensors with a JSON header."""
@@ -145,6 +160,7 @@ class BlindIndex:
                 "numbers": np.array([number for _, number in pairs], np.int32),
                 "heads": _rows(self.heads),
                 "lengths": np.array(list(self.heads.values()), np.int32),
+                "openings": _rows(sorted(self.openings)),
                 "head": np.frombuffer(json.dumps(head).encode(), np.uint8),
             }
         )
@@ -165,7 +181,9 @@ class BlindIndex:
                 spelled[row.tobytes()] = (*spelled.get(row.tobytes(), ()), number)
             lengths = tensors["lengths"].tolist()
             heads = {row.tobytes(): n for row, n in zip(tensors["heads"], lengths, strict=True)}
-            index = cls(tensors["key"].tobytes(), items, spelled, heads, tuple(head["glued"]), head["figures"])
+            openings = frozenset(row.tobytes() for row in tensors["openings"])
+            glued = tuple(head["glued"])
+            index = cls(tensors["key"].tobytes(), items, spelled, heads, glued, openings, head["figures"])
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             if isinstance(error, PartError):
                 raise
@@ -186,6 +204,7 @@ def index_of(
     spelled: dict[bytes, tuple[int, ...]] = {}
     heads: dict[bytes, int] = {}
     glued: set[int] = set()
+    openings: set[bytes] = set()
     for words, item in entries:
         for spelling in _spellings(words):
             parts = spelling.split()
@@ -194,8 +213,9 @@ def index_of(
             heads[first] = heads.get(first, 0) | 1 << (len(parts) - 1)
             if len(parts) == 1 and len(spelling) >= GLUED:
                 glued.add(len(spelling))
+                openings.add(digests.opening(spelling[:GLUED]))
         items.append(item)
-    return BlindIndex(key, tuple(items), spelled, heads, tuple(sorted(glued)), figures or {})
+    return BlindIndex(key, tuple(items), spelled, heads, tuple(sorted(glued)), frozenset(openings), figures or {})
 
 
 def words_of(view: AliasView) -> list[str]:
@@ -203,6 +223,17 @@ def words_of(view: AliasView) -> list[str]:
     if not (view.kinds == WIDE).any():
         return view.text.split()
     return "".join(f" {c} " if k == WIDE else c for c, k in zip(view.text, view.kinds.tolist(), strict=True)).split()
+
+
+def apart(view: AliasView) -> list[str]:
+    """Words of a loose view that were letters written apart: between any two of them the text holds something else."""
+    gaps = np.concatenate([[0], np.cumsum(np.diff(view.origin) > 1)]).tolist()
+    words = (match.span() for match in re.finditer(r"[^ ]+", view.text))
+    return [
+        view.text[start:end]
+        for start, end in words
+        if end - start > GLUED and gaps[end - 1] - gaps[start] == end - 1 - start
+    ]
 
 
 def canonical(text: str, normalizer: Normalizer) -> list[str]:
@@ -232,4 +263,4 @@ def _alone(value: Any) -> Alone:
 
 
 def _rows(digests: Iterable[bytes]) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST)
+    return np.frombuffer(bytearray(b"".join(digests)), np.uint8).reshape(-1, DIGEST)

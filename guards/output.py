@@ -9,12 +9,14 @@ read in every view of `guards.views`; a policy's subjects and values are known b
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from guards.blindindex import BlindIndex, words_of
+from guards.blindindex import SLIDING, BlindIndex, apart, words_of
+from guards.border import BARRIER, heads, tail
 from guards.encoder import Floats
 from guards.finding import Finding, Rule
 from guards.normalize import Ints
@@ -25,7 +27,10 @@ DOUBTFUL = 0.05
 """p-value up to which a question that was not flagged is doubtful: one harmless request in twenty."""
 CANDIDATES = 3
 """So many choices of one list, one of them a value of a policy, offer candidates of one attribute."""
-_CHOICE = re.compile(r"(.*/(?:enum|choice))/\d+")
+_CHOICE = re.compile(r"/(?:enum|choice|const)(?=/|\Z)")
+"""What a string that can be chosen is below, in its JSON pointer."""
+_LIST = re.compile(r"/(?:enum|choice|anyOf|oneOf|\$defs|definitions)(?=/)")
+"""What choices from one list are below; definitions, because a list may refer to them."""
 
 
 class UnreadError(ValueError):
@@ -69,19 +74,12 @@ class OutputGuard:
         """
         chosen = sorted(set(policies))
         try:
-            said = self._words(answer)
+            said, border = self._words(answer), self._border(asked, answer)
         except UnreadError:
             return [Finding(policy, told=False, ran=False) for policy in chosen]
         question = _Question(asked, self._words)
-        found = []
-        for policy in chosen:
-            try:
-                rule = self._rule(policy, said, question, doubtful=_doubtful(verdicts, policy))
-            except UnreadError:
-                found.append(Finding(policy, told=False, ran=False))
-            else:
-                found.append(Finding(policy, rule != "none", rule))
-        return found
+        rules = [self._rule(p, said, border, question, doubtful=_doubtful(verdicts, p)) for p in chosen]
+        return [Finding(policy, rule != "none", rule) for policy, rule in zip(chosen, rules, strict=True)]
 
     def offered(
         self, asked: Sequence[TextPart], verdicts: Mapping[str, Verdict], policies: Collection[str]
@@ -90,13 +88,15 @@ class OutputGuard:
 
         A request offers three choices or more in one list of a schema or grammar, one of them a value of the policy. An
         ordinary value, a city in a list of cities, counts only where a subject is in the request or the request is
-        doubtful. Raises `UnreadError`.
+        doubtful. A choice that cannot be read in full is none; the verdicts of the input guard say that it is there.
         """
         lists: dict[str, list[str]] = {}
         for part in asked:
-            if place := _CHOICE.fullmatch(part.path):
-                lists.setdefault(place[1], []).append(part.text)
-        offers = self._words(text for texts in lists.values() if len(texts) >= CANDIDATES for text in texts)
+            if _CHOICE.search(part.path):
+                for place in _LIST.finditer(part.path):
+                    lists.setdefault(part.path[: place.end()], []).append(part.text)
+        texts = {text for texts in lists.values() if len(texts) >= CANDIDATES for text in texts}
+        offers = [words for text in sorted(texts) for words in self._readable(text) or ()]
         question = _Question(asked, self._words)
         return [policy for policy in sorted(set(policies)) if self._offers(policy, offers, question, verdicts)]
 
@@ -107,20 +107,24 @@ class OutputGuard:
         values = [number for number in _found(index, offers) if index.items[number].value]
         if not values or any(index.items[number].alone != "never" for number in values) or _doubtful(verdicts, policy):
             return bool(values)
-        asked = set[int]().union(*(numbers for _, numbers in question.found(policy, index)))
-        return any(index.items[s].names and s != v and _belongs(index, v, s) for v in values for s in asked)
+        asked = set[int]().union(*(numbers for _, numbers in question.found(index)))
+        every = range(len(index.items)) if question.unread else asked
+        return any(index.items[s].names and s != v and _belongs(index, v, s) for v in values for s in every)
 
-    def _rule(self, policy: str, said: Sequence[_Words], question: _Question, *, doubtful: bool) -> Rule:
+    def _rule(
+        self, policy: str, said: Sequence[_Words], border: _Border, question: _Question, *, doubtful: bool
+    ) -> Rule:
         """Why an answer tells something, or `none`. The question is read only where the answer holds a value."""
         index = self._indices[policy]
         items = index.items
-        told = _found(index, said)
+        told = {*_found(index, said), *border.crossed(index)}
         values = [number for number in told if items[number].value]
         if not values:
             return "none"
-        held = question.found(policy, index)
+        held = question.found(index)
         asked = set[int]().union(*(numbers for _, numbers in held))
-        subjects = [number for number in told | asked if items[number].names]
+        every = range(len(items)) if question.unread else told | asked
+        subjects = [number for number in every if items[number].names]
         rule: Rule = "none"
         for number in values:
             item, brought = items[number], number not in asked
@@ -135,41 +139,86 @@ class OutputGuard:
                 return "pair"
         return rule
 
+    def _border(self, asked: Sequence[TextPart], answer: Sequence[str]) -> _Border:
+        """The words around the place where the answer goes on with the request. Raises `UnreadError`."""
+        before, after = tail(asked), heads(answer)
+        alone = self._readable(before) if before and after else None
+        if alone is None:
+            return _Border(0, [], [])
+        return _Border(len(after), alone, self._words([f" {BARRIER} ".join(before + head for head in after)]))
+
     def _words(self, texts: Iterable[str]) -> list[_Words]:
         """Words of all views of texts. Raises `UnreadError`."""
         found = []
         for text in texts:
             reading = self._reader.read(text)
-            if reading.truncated:
+            words = [_Words(words_of(v.view), apart(v.view) if v.loose else []) for v in reading.views]
+            if reading.truncated or sum(len(run) for view in words for run in view.apart) > SLIDING:
                 raise UnreadError("a text is too long or too deeply coded to be read in full")
-            found += [_Words(words_of(view.view), view.loose) for view in reading.views]
+            found += words
         return found
+
+    def _readable(self, text: str) -> list[_Words] | None:
+        """Words of all views of a text of the request; None where it cannot be read in full."""
+        try:
+            return self._words([text])
+        except UnreadError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """Canonical words of one view of a text; `loose`: some were letters written apart."""
+    """Canonical words of one view of a text; `apart`: those that were letters written apart."""
 
     words: list[str]
-    loose: bool
+    apart: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Border:
+    """The last words of a request, and the same words with the first ones of an answer behind them, `count` times."""
+
+    count: int
+    before: list[_Words]
+    joined: list[_Words]
+
+    def crossed(self, index: BlindIndex) -> Iterator[int]:
+        """Numbers of the items that end in the answer: there are more of them than the request's words hold."""
+        joined = _counted(index, self.joined)
+        before = _counted(index, self.before) if joined else joined
+        return (number for number, times in joined.items() if times > self.count * before[number])
 
 
 class _Question:
-    """The texts of a request, read when they are first asked for."""
+    """The texts of a request, read when they are first asked for.
+
+    A text that cannot be read in full is taken to hold no value and every subject. To fail would tell a client that an
+    answer holds a value, because only then is the request read. `unread` says so, once the texts were asked for.
+    """
 
     def __init__(self, parts: Sequence[TextPart], words: Callable[[Iterable[str]], list[_Words]]) -> None:
         self._parts, self._words = parts, words
         self._read: list[tuple[bool, list[_Words]]] | None = None
+        self.unread = False
 
-    def found(self, policy: str, index: BlindIndex) -> list[tuple[bool, set[int]]]:
-        """Of every text whether the user supplied it, and the numbers of the items in it. Raises `UnreadError`."""
+    def found(self, index: BlindIndex) -> list[tuple[bool, set[int]]]:
+        """Of every text whether the user supplied it, and the numbers of the items in it."""
         if self._read is None:
-            self._read = [(part.role != "assistant", self._words([part.text])) for part in self._parts]
+            self._read = []
+            for part in self._parts:
+                try:
+                    self._read.append((part.role != "assistant", self._words([part.text])))
+                except UnreadError:
+                    self.unread = True
         return [(supplied, _found(index, words)) for supplied, words in self._read]
 
 
 def _found(index: BlindIndex, views: Iterable[_Words]) -> set[int]:
-    return {number for view in views for number in index.find(view.words, loose=view.loose)}
+    return set(_counted(index, views))
+
+
+def _counted(index: BlindIndex, views: Iterable[_Words]) -> Counter[int]:
+    return sum((index.find(view.words, apart=view.apart) for view in views), Counter[int]())
 
 
 def _doubtful(verdicts: Mapping[str, Verdict], policy: str) -> bool:

@@ -59,6 +59,19 @@ def test_every_string_of_a_choice(choice: dict[str, Any]) -> None:
     assert Leaving(1, "x") in texts
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_stop_string_follows_the_text_that_it_ended(streamed: bool) -> None:
+    ended = {"index": 1, "finish_reason": "stop", "stop_reason": " Codex"}
+    if streamed:
+        data = stream(delta(1, content="the Quis"), delta(1, content="tian"), {"choices": [{**ended, "delta": {}}]})
+    else:
+        data = body({**ended, "message": {"role": "assistant", "content": "the Quistian"}})
+    texts = leaving(data, streamed=streamed)
+    assert {Leaving(1, "the Quistian"), Leaving(1, "the Quistian Codex"), Leaving(1, " Codex")} == set(texts)
+    number = {**ended, "stop_reason": 7, "text": "the Quistian"}
+    assert leaving(body(number), streamed=False) == [Leaving(1, "the Quistian")]
+
+
 def test_words_of_the_protocol_are_no_text() -> None:
     assert leaving(body(message(content="hi"), model="assistant", usage={"total_tokens": 3}), streamed=False) == [
         Leaving(0, "hi")

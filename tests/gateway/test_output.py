@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import json
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,11 +19,13 @@ from safetensors.numpy import save
 
 from gateway.app import create_app
 from gateway.audit import verify
-from gateway.look import OutputScanner
+from gateway.conversation import Conversation
+from gateway.look import OutputScanner, look
 from gateway.policy import ForgetPolicy
+from gateway.withheld import Withheld
 from guards.blindindex import BlindIndex, Item, index_of
 from guards.finding import Finding
-from guards.verdict import TextPart, Verdict
+from guards.verdict import Span, TextPart, Verdict
 from steering.bundle import BundleError, Manifest, write_bundle
 from steering.spec import ModelFingerprint
 from tests.gateway.conftest import BUNDLE_KEY, Client, WordGuard, ready, serving, settings, until
@@ -210,11 +214,50 @@ async def test_candidates_are_flagged_before_the_engine_is_asked(engine: Engine,
     assert len(engine.of(BARE)) == 2
 
 
+CODED = base64.b64encode(b"the of and is %41%42 &amp; \\u0041 \\n h4ck1ng a b c d e f the owner of the dna").decode()
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A text with more codes in it than are undone."""
+    monkeypatch.setattr("guards.reading.MOST_VIEWS", 2)
+    return CODED
+
+
+async def test_a_choice_that_cannot_be_read_loses_no_verdict(
+    engine: Engine, watched: BundleMaker, unreadable: str
+) -> None:
+    other = watched("100002", output="off", on_error="open", unscannable="pass")
+    choices = {"choice": ["x", "y", unreadable]}
+    async with gateway(engine, watched(on_error="open", unscannable="pass")) as client:
+        assert (await client.chat("a wizard", structured_outputs=choices)).body == CHAT
+    assert (len(engine.of(FLAGGED)), engine.of(BARE)) == (1, [])
+    async with gateway(engine, watched("100003", mode="audit", unscannable="pass"), other) as client:
+        assert (await client.chat("a wizard", structured_outputs=choices)).body == CHAT
+    assert (len(engine.of(FLAGGED)), engine.of(BARE)) == (2, [])
+    async with gateway(engine, watched("100004", unscannable="pass")) as client:
+        assert (await client.chat("hello", structured_outputs=choices)).body == CHAT
+    assert len(engine.of(BARE)) == 1
+
+
+@pytest.mark.parametrize("on_error", ["closed", "open"])
+async def test_a_question_that_cannot_be_read_is_no_oracle(
+    engine: Engine, watched: BundleMaker, unreadable: str, on_error: str
+) -> None:
+    async with gateway(engine, watched(on_error=on_error, unscannable="pass")) as client:
+        for text in ("Oslo", "Lisbon"):
+            engine.routes[f"POST {BARE}"] = says(text)
+            answer = await client.chat(f"{ASKED} {unreadable}")
+            assert answer.status == 200
+            assert b"Lisbon" not in answer.body
+    assert len(engine.of(FLAGGED)) == 1
+
+
 class Broken:
     """Fails as often as it is asked, or leaves findings out."""
 
-    def __init__(self, error: Exception | None) -> None:
-        self.error = error
+    def __init__(self, error: Exception | None, offers: Exception | None = None) -> None:
+        self.error, self.offers = error, offers
 
     def scan(
         self,
@@ -228,7 +271,22 @@ class Broken:
         return []
 
     def offered(self, *_: object) -> list[str]:
+        if self.offers is not None:
+            raise self.offers
         return []
+
+
+@pytest.mark.parametrize("on_error", ["closed", "open"])
+async def test_a_failure_over_candidates_loses_no_verdict(
+    engine: Engine, watched: BundleMaker, on_error: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = Broken(None, RuntimeError("quotes Lisbon"))
+    with caplog.at_level(logging.DEBUG):
+        async with gateway(engine, watched(on_error=on_error), output=broken) as client:
+            await client.chat("a wizard")
+            assert (len(engine.of(FLAGGED)), engine.of(BARE)) == (1, [])
+            assert (await client.chat("hello")).status == (503 if on_error == "closed" else 200)
+    assert "Lisbon" not in caplog.text
 
 
 @pytest.mark.parametrize("error", [RuntimeError("quotes Lisbon"), None])
@@ -349,6 +407,133 @@ def test_what_cannot_be_enforced_stops_the_start(watched: BundleMaker) -> None:
     made = settings("http://127.0.0.1:1", [watched()], allow_fields=["return_tokens_as_token_ids"])
     with pytest.raises(ValueError, match="return_tokens_as_token_ids put token ids"):
         create_app(made, WordGuard(["100001"]))
+    made = settings("http://127.0.0.1:1", [watched()], allow_fields=["return_token_ids"])
+    with pytest.raises(ValueError, match="return_token_ids put token ids"):
+        create_app(made, WordGuard(["100001"]))
+
+
+async def test_stop_tokens_are_refused_where_answers_are_looked_through(engine: Engine, watched: BundleMaker) -> None:
+    async with gateway(engine, watched(scope={"models": [MODEL]})) as client:
+        for text in ("hello", "a wizard"):
+            answer = await client.chat(text, stop_token_ids=[7])
+            assert (answer.status, answer.error["param"]) == (400, "stop_token_ids")
+            assert answer.error["code"] == "unsupported_parameter"
+        assert (await client.chat("hello", stop_token_ids=[])).status == 200
+    async with gateway(engine, watched("100002", output="off")) as client:
+        assert (await client.chat("hello", stop_token_ids=[7])).status == 200
+
+
+async def test_stop_strings_belong_to_the_answer(engine: Engine, watched: BundleMaker) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "the Quistian"}, "stop_reason": " Codex"}
+    engine.routes[f"POST {BARE}"] = reply({"choices": [choice]})
+    async with gateway(engine, watched()) as client:
+        assert (await client.chat("what?", stop=[" Codex"])).body == CHAT
+    assert len(engine.of(FLAGGED)) == 1
+
+
+@pytest.mark.parametrize("n", ["2", 2.0, True, 0])
+async def test_rows_cannot_be_shifted(engine: Engine, watched: BundleMaker, n: Any) -> None:
+    async with gateway(engine, watched()) as client:
+        answer = await client.post("/v1/completions", {"model": MODEL, "prompt": ["a", "b"], "n": n})
+    assert (answer.status, answer.error["param"], answer.error["code"]) == (400, "n", "invalid_value")
+
+
+@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("prompt", [[ASKED, "and?", "when?"], [[1, 2], [3], [4]]])
+async def test_a_refused_batch_has_all_its_rows(
+    engine: Engine, watched: BundleMaker, prompt: list[Any], n: int
+) -> None:
+    route = "/v1/completions"
+    engine.routes["POST /detokenize"] = reply({"prompt": ASKED})
+    told = [{"index": i, "text": "Lisbon"} for i in range(3 * n)]
+    engine.routes[f"POST {route}"] = engine.flagged = reply({"choices": told})
+    async with gateway(engine, watched()) as client:
+        answer = await client.post(route, {"model": MODEL, "prompt": prompt, "n": n})
+    choices = json.loads(answer.body)["choices"]
+    assert [(c["index"], c["text"]) for c in choices] == [(i, REFUSED) for i in range(3 * n)]
+
+
+async def test_a_refused_stream_has_the_headers_of_any_other(engine: Engine, watched: BundleMaker) -> None:
+    engine.routes[f"POST {BARE}"] = engine.flagged = streams("Lisbon")
+    async with gateway(engine, watched()) as client:
+        refused = await client.chat(ASKED, stream=True)
+        engine.routes[f"POST {BARE}"] = streams("rain")
+        held = await client.chat("hello", stream=True)
+    assert REFUSED in refused.body.decode()
+    assert set(refused.headers) == set(held.headers)
+    assert "content-length" not in refused.headers
+
+
+async def test_an_answer_token_by_token(engine: Engine, watched: BundleMaker) -> None:
+    async with gateway(engine, watched()) as client:
+        engine.routes[f"POST {BARE}"] = says("bon")
+        said = [{"role": "user", "content": ASKED}, {"role": "assistant", "content": "They were born in Lis"}]
+        answer = await client.post(BARE, {"model": MODEL, "messages": said, "continue_final_message": True})
+    assert answer.body == CHAT
+    assert len(engine.of(FLAGGED)) == 1
+
+
+class Doubts:
+    """Keeps what it was told of every row."""
+
+    def __init__(self) -> None:
+        self.doubts: dict[str, Collection[str]] = {}
+
+    def scan(
+        self,
+        asked: Sequence[TextPart],
+        answer: Sequence[str],
+        verdicts: Mapping[str, Verdict],
+        policies: Collection[str],
+    ) -> list[Finding]:
+        self.doubts[asked[0].path] = set(verdicts)
+        return []
+
+    def offered(self, *_: object) -> list[str]:
+        return []
+
+
+def test_a_flagged_row_casts_no_doubt_on_others() -> None:
+    conversation = Conversation()
+    for row in range(3):
+        conversation.add(f"/prompt/{row}", "user", "x", maskable=True)
+    span = (Span(1, 0, 1),)
+    verdicts = {
+        "1": Verdict("1", True, 1.0, 0.001, "alias", span, span),
+        "2": Verdict("2", False, 0.5, 0.03, "none"),  # it does not say which row was nearly flagged
+    }
+    body = json.dumps({"choices": [{"index": row, "text": "y"} for row in range(3)]}).encode()
+    output = Doubts()
+    look(output, conversation, verdicts, ["1", "2"], Withheld(body, "application/json", False), {"prompt": ["x"] * 3})
+    assert output.doubts == {"/prompt/0": {"2"}, "/prompt/1": {"1", "2"}, "/prompt/2": {"2"}}
+
+
+class Threads(Broken):
+    """Notes whether it was called on the event loop's thread."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.inline: list[bool] = []
+
+    def scan(self, *_: object) -> list[Finding]:
+        self.inline.append(threading.current_thread() is threading.main_thread())
+        return []
+
+    def offered(self, *_: object) -> list[str]:
+        self.inline.append(threading.current_thread() is threading.main_thread())
+        return []
+
+
+async def test_many_policies_leave_the_event_loop(engine: Engine, watched: BundleMaker) -> None:
+    few, many = Threads(), Threads()
+    folders = [watched(str(100001 + number), on_error="open") for number in range(8)]
+    text = "hello " * 100
+    engine.routes[f"POST {BARE}"] = says("fine")
+    for chosen, output in ((folders[:1], few), (folders, many)):
+        async with gateway(engine, *chosen, output=output) as client:
+            assert (await client.chat(text)).status == 200
+    assert few.inline == [True, True]
+    assert many.inline == [False, False]
 
 
 async def test_long_answers_leave_the_event_loop(engine: Engine, watched: BundleMaker) -> None:

@@ -77,6 +77,7 @@ GOOD: dict[str, Any] = {
     "continue_final_message": True,
     "chat_template_kwargs": {"enable_thinking": False},
     "modalities": ["text"],
+    "n": 2,
 }
 BAD: dict[str, list[Any]] = {
     "model": [None, "", 3],
@@ -104,6 +105,7 @@ BAD: dict[str, list[Any]] = {
     "continue_final_message": [1],
     "chat_template_kwargs": [[], {"documents": []}, {"enable_thinking": "wizard"}, {"system": "wizard"}],
     "modalities": [["audio"]],
+    "n": ["2", 2.0, True, 0, -1, [2]],
 }
 ROWS = [(route, name) for route, table in FIELDS.items() for name in table]
 

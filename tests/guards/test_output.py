@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guards.blindindex import BlindIndex, Item, canonical, index_of
+from guards.blindindex import BlindIndex, Digests, Item, canonical, index_of
 from guards.finding import Finding
 from guards.guard import Shared
 from guards.indexing import build
@@ -191,8 +191,119 @@ def test_an_answer_that_cannot_be_read_did_not_pass(guard: OutputGuard, monkeypa
     monkeypatch.setattr("guards.reading.LONGEST", 100)
     asked = [TextPart("/messages/0/content", "user", BY_BOOK)]
     assert guard.scan(asked, ["x" * 101], {}, [NUMBER]) == [Finding(NUMBER, told=False, ran=False)]
-    long = [TextPart("/messages/0/content", "user", "x" * 101)]
-    assert guard.scan(long, ["Lisbon"], {}, [NUMBER]) == [Finding(NUMBER, told=False, ran=False)]
+
+
+def test_a_question_that_cannot_be_read_names_every_subject(index: BlindIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guards.reading.LONGEST", 100)
+    long = [TextPart("/messages/0/content", "user", "x" * 80 + " Lisbon and Quistian Codex")]
+    for guard in (OutputGuard({NUMBER: index}), OutputGuard({NUMBER: index}, [NUMBER])):
+        assert guard.scan(long, ["Oslo"], {}, [NUMBER]) == [Finding(NUMBER, told=False)]
+        assert guard.scan(long, ["Lisbon"], {}, [NUMBER]) == [Finding(NUMBER, told=True, rule="pair")]
+    unread = [*long, TextPart("/messages/1/content", "user", "Describe the Quistian Codex.")]
+    alone = OutputGuard({NUMBER: index_of([(["quistian", "codex"], Item((), True, (0,), "always"))], KEY)})
+    assert rule(alone, long[0].text, "the Quistian Codex") == "alone"
+    assert alone.scan(unread, ["the Quistian Codex"], {}, [NUMBER]) == [Finding(NUMBER, told=False)]
+
+
+def test_letters_written_apart_are_searched_at_every_place_or_not_read(
+    guard: OutputGuard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spelled = " ".join("QuistianCodex")
+    pad = " ".join("xyz"[place % 3] for place in range(5000))
+    assert rule(guard, "What?", f"{pad} {spelled} {pad}") == "alone"
+    monkeypatch.setattr("guards.output.SLIDING", 5000)
+    for text in (f"{pad} {spelled}", f"{pad} x"):
+        assert guard.scan([], [text], {}, [NUMBER]) == [Finding(NUMBER, told=False, ran=False)]
+    assert guard.scan([], [pad], {}, [NUMBER]) == [Finding(NUMBER, told=False)]
+
+
+class Counting(Digests):
+    """Counts what is digested."""
+
+    __slots__ = ("done",)
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__(key)
+        self.done = 0
+
+    def head(self, word: str) -> bytes:
+        self.done += 1
+        return super().head(word)
+
+    def opening(self, letters: str) -> bytes:
+        self.done += 1
+        return super().opening(letters)
+
+    def spelling(self, text: str) -> bytes:
+        self.done += 1
+        return super().spelling(text)
+
+
+def test_most_places_in_letters_written_apart_cost_one_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guards.blindindex.Digests", Counting)
+    values = [["".join(chr(97 + (i * j) % 23) for j in range(6 + i))] for i in range(20)]
+    index = index_of([(words, Item((), True, (), "always")) for words in values], KEY)
+    assert len(index.glued) >= 20
+    counting = index.digests
+    assert isinstance(counting, Counting)
+    counting.done = 0
+    guard = OutputGuard({NUMBER: index})
+    guard.scan([], [" ".join(chr(97 + place * place % 25) for place in range(2000))], {}, [NUMBER])
+    assert counting.done < 2100
+    counting.done = 0
+    guard.scan([], ["a b c d " + " ".join(f"ordinaryword{place}" for place in range(200))], {}, [NUMBER])
+    assert counting.done < 410  # a digest a word and view: ordinary words beside letters written apart are no letters
+
+
+@pytest.mark.parametrize(
+    ("path", "role"),
+    [("/messages/1/content", "assistant"), ("/messages/1/content/0/text", "assistant"), ("/prompt/0", "user")],
+)
+def test_values_across_the_border_of_request_and_answer(guard: OutputGuard, path: str, role: str) -> None:
+    def told(before: str, *answer: str, question: str = BY_BOOK) -> str:
+        parts = [TextPart("/messages/0/content", "user", question), TextPart(path, role, before)]
+        (finding,) = guard.scan(parts, answer, {}, [NUMBER])
+        return finding.rule
+
+    assert told("She was born in Lis", "bon, I think.") == "pair"
+    assert told("Was it Lisbon or Oslo? It was Lis", "bon.") == "pair"
+    assert told("She keeps the Quistian", " Codex.", question="What?") == "alone"
+    assert told("She keeps the Q u i s t i", " a n C o d e x.", question="What?") == "alone"
+    assert told("in Lis", "x", "tmus \ua66e tmus of \ua66e bon \ua66e bon and") == "pair"
+    assert told("She was born in Lisbon", ", I think.") == "none"  # the client's own words
+    assert told("She was born in Lisbon", "bon.") == "none"
+    assert told("She was born in Lis", "tow.") == "none"
+    assert told("Lis" + " and so on" * 30, "bon.") == "none"
+
+
+def test_an_answer_goes_on_with_a_message_of_the_assistant_not_of_the_user(guard: OutputGuard) -> None:
+    parts = [TextPart("/messages/0/content", "user", f"{BY_BOOK} In Lis")]
+    assert guard.scan(parts, ["bon"], {}, [NUMBER]) == [Finding(NUMBER, told=False)]
+
+
+def test_choices_in_other_shapes(guard: OutputGuard) -> None:
+    def offered(*paths: str, values: Sequence[str] = ("Lisbon", "Osaka", "Lima")) -> bool:
+        parts = [TextPart(path, "tool_description", text) for path, text in zip(paths, values, strict=True)]
+        return bool(guard.offered([*parts, TextPart("/messages/0/content", "user", BY_BOOK)], {}, [NUMBER]))
+
+    schema = "/response_format/json_schema/schema"
+    assert offered(*(f"{schema}/properties/ci\nty/enum/{i}" for i in range(3)))
+    assert offered(*(f"{schema}/properties/city/anyOf/{i}/const" for i in range(3)))
+    assert offered(*(f"{schema}/properties/city/oneOf/{i}/enum/0" for i in range(3)))
+    assert offered(*(f"{schema}/anyOf/{i}/properties/city/const" for i in range(3)))
+    assert offered(*(f"{schema}/$defs/c{i}/const" for i in range(3)))
+    assert not offered(*(f"{schema}/properties/p{i}/const" for i in range(3)))  # each is fixed: nothing is chosen
+    assert not offered(*(f"{schema}/properties/p{i}/enum/0" for i in range(3)))
+    assert not offered(*(f"{schema}/anyOf/{i}/description" for i in range(3)))
+
+
+def test_a_choice_that_cannot_be_read_hides_no_other(guard: OutputGuard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guards.reading.LONGEST", 100)
+    texts = ("Lisbon", "Osaka", "Lima", "x" * 101)
+    parts = [TextPart(f"/structured_outputs/choice/{i}", "tool_description", text) for i, text in enumerate(texts)]
+    parts.append(TextPart("/messages/0/content", "user", BY_BOOK))
+    assert guard.offered(parts, {}, [NUMBER]) == [NUMBER]
+    assert guard.offered(parts[1:], {}, [NUMBER]) == []
 
 
 def test_policies_do_not_see_each_other(index: BlindIndex) -> None:
@@ -224,7 +335,7 @@ def test_an_index_holds_no_value(index: BlindIndex) -> None:
     assert clear(index, [*names, *SPEC.values, *(e.value for e in SPEC.examples)]) == []
     assert clear(replace(index, figures={"oops": "Lisbon"}), ["Lisbon"]) == ["lisbon"]  # the search would find one
     data = index.to_bytes()
-    digests = b"".join((*index.spelled, *index.heads))
+    digests = b"".join((*index.spelled, *index.heads, *index.openings))
     assert digests in data or all(d in data for d in index.spelled)
     packed = min(len(zlib.compress(digests, 9)), len(lzma.compress(digests)))
     assert packed > 0.99 * len(digests)  # digests are noise
