@@ -115,6 +115,7 @@ def fit_program(
         return eco.fit(
             model,
             asked,
+            (),
             spec,
             lambda *_: False,
             lambda what, share: bars.update(task, completed=share, description=what),
