@@ -69,7 +69,7 @@ def similarities(reader: Reader, pairs: Sequence[Pair]) -> list[float]:
 
     def vector(text: str) -> np.ndarray[Any, Any]:
         mean = np.asarray(reader.read(text).vectors, np.float64).mean(axis=0)
-        return mean / (np.linalg.norm(mean) or 1.0)
+        return np.asarray(mean / (np.linalg.norm(mean) or 1.0))
 
     return [float(vector(q) @ vector(a)) if a.strip() else 0.0 for q, a in pairs]
 
