@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import beta
 
 from benchmarks.where import where
 from guards.encoder import load_encoder
 from guards.reading import Reader
+from guards.share import lower, upper
 from steering.engine.local.model import LocalModel
 
 Pair = tuple[str, str]
@@ -35,10 +35,8 @@ def interval(hits: int, total: int, level: float = 0.95) -> list[float]:
     """Clopper-Pearson interval of a share."""
     if total == 0:
         return [0.0, 1.0]
-    tail = (1 - level) / 2
-    low = beta.ppf(tail, hits, total - hits + 1) if hits else 0.0
-    high = beta.ppf(1 - tail, hits + 1, total - hits) if hits < total else 1.0
-    return [round(float(low), 4), round(float(high), 4)]
+    side = (1 + level) / 2
+    return [round(lower(hits, total, side), 4), round(upper(hits, total, side), 4)]
 
 
 def rate(hits: int, total: int) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta
 
 from guards.aliases import AliasIndex
 from guards.benign import benign
@@ -21,6 +20,7 @@ from guards.intake import check_aliases
 from guards.normalize import Bools, Normalizer
 from guards.part import FittedName, FittedPart, NameKind
 from guards.reading import Reader, Reading
+from guards.share import upper
 from guards.spec import GuardSpec
 from guards.titles import quoted_titles
 
@@ -271,7 +271,7 @@ def _bounded(scores: Floats, rate: tuple[float, float]) -> float:
     if not len(ordered):
         return NO_THRESHOLD
     above = 0
-    while above < len(ordered) - 1 and beta.ppf(confidence, above + 2, len(ordered) - above - 1) <= share:
+    while above < len(ordered) - 1 and upper(above + 1, len(ordered), confidence) <= share:
         above += 1
     return float(ordered[above]) + 1e-4
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import beta
 
 from guards.aliases import AliasIndex
 from guards.benign import Benign
@@ -24,11 +23,10 @@ from guards.guard import Guard, Shared
 from guards.intake import ENOUGH, MOST_TOGETHER, Objection
 from guards.normalize import Bools
 from guards.part import FittedPart
+from guards.share import CONFIDENCE, lower
 from guards.spec import Example, GuardSpec
 from guards.verdict import TextPart, Verdict
 
-CONFIDENCE = 0.95
-"""Of the one-sided lower bound of a share, which must exceed the allowed one before a request is refused."""
 SHOWN = 20
 """Harmless texts that are shown of those that would be hit."""
 
@@ -64,7 +62,7 @@ class Reach:
         n = len(self.texts)
         if len(hits) <= share * n:
             return []
-        bound = float(beta.ppf(1 - CONFIDENCE, len(hits), n - len(hits) + 1))
+        bound = lower(len(hits), n)
         said = (
             f"the guard flags {len(hits)} of {n} {what} ({len(hits) / n:.2%}, at least {bound:.2%} with "
             f"{CONFIDENCE:.0%} confidence); its share is {share:.2%}. Name the subject more narrowly, or give the "

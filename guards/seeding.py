@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, binom
+from scipy.stats import binom
 
 from guards.benign import Benign
 from guards.intake import ForgetRequest, Objection
 from guards.normalize import Bools, Normalizer
+from guards.share import lower
 
 COMMON = 0.01
 """Share of harmless texts without names of people and works from which on a word of them is ordinary."""
@@ -126,7 +127,7 @@ def seeded(
     for item in words:
         places = held.get(item.word, [])
         hits = int(flagged[places].sum())
-        bound = float(beta.ppf(0.05, hits, len(places) - hits + 1)) if hits else 0.0
+        bound = lower(hits, len(places))
         (worst if item.share >= BOUND and bound > share and not item.named else rest).append((item, hits, len(places)))
     found = []
     if worst:

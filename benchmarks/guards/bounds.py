@@ -6,20 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta
 
-LEVEL = 0.95
+from guards.share import CONFIDENCE, lower, upper
+
 RESAMPLES = 2000
-
-
-def lower(hits: int, n: int) -> float:
-    """Clopper-Pearson lower bound (Biometrika 26, 1934); 0 without trials."""
-    return float(beta.ppf(1 - LEVEL, hits, n - hits + 1)) if hits else 0.0
-
-
-def upper(hits: int, n: int) -> float:
-    """Clopper-Pearson upper bound; 1 without trials."""
-    return float(beta.ppf(LEVEL, hits + 1, n - hits)) if hits < n else 1.0
 
 
 def recall(caught: Sequence[bool], clusters: Sequence[str]) -> dict[str, Any]:
@@ -47,7 +37,7 @@ def recall(caught: Sequence[bool], clusters: Sequence[str]) -> dict[str, Any]:
         drawn = np.random.default_rng(0).integers(len(sums), size=(RESAMPLES, len(sums)))
         shares = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
         whole = int((sums == sizes).sum())
-        found["lo_by_author"] = round(min(float(np.quantile(shares, 1 - LEVEL)), lower(hits, n)), 4)
+        found["lo_by_author"] = round(min(float(np.quantile(shares, 1 - CONFIDENCE)), lower(hits, n)), 4)
         found["authors"] = len(sums)
         found["authors_without_miss"] = whole
         found["authors_without_miss_lo"] = round(lower(whole, len(sums)), 4)

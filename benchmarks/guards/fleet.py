@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.guards.bounds import false_positives, lower
+from benchmarks.guards.bounds import false_positives
 from benchmarks.guards.case import Case
 from benchmarks.guards.fitted import KEY, fitted
 from benchmarks.guards.policies import Policy
@@ -28,6 +28,7 @@ from guards.fit import numbered
 from guards.guard import Guard, Shared
 from guards.normalize import Normalizer
 from guards.part import FittedPart
+from guards.share import lower
 from guards.spec import Entity, Example, GuardSpec
 
 LEVELS = (1, 10, 100, 1000)

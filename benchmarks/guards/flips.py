@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.guards.bounds import upper
 from benchmarks.guards.scanning import Scanned
 from guards.guard import Guard
+from guards.share import upper
 from guards.verdict import TextPart
 
 WORDS, POOL = 3, 24

@@ -18,7 +18,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.stats import beta
 
 from benchmarks.leakage.arms import FIRST, OUTPUT, Arm, arms
 from benchmarks.leakage.ask import Asked, ask
@@ -36,6 +35,7 @@ from benchmarks.where import engine_of, where
 from benchmarks.worlds.gold import MEMBERS, gold
 from benchmarks.worlds.publish import tier_world
 from benchmarks.worlds.recipe import TIERS
+from guards.share import upper
 
 ASKED = ("direct", "no_name", "via_book", "inverse_book", "via_pupil", "inverse_facts", "via_book_parent", "list_city")
 ALONE = "output alone"
@@ -96,7 +96,7 @@ def _harmless(asked: Asked) -> dict[str, Any]:
 
 def _bounded(hits: int, n: int) -> dict[str, Any]:
     """With the one-sided upper 95 % bound of Clopper and Pearson, questions taken as independent."""
-    return {"n": n, "caught": hits, "hi": round(float(beta.ppf(0.95, hits + 1, n - hits)), 4) if hits < n else 1.0}
+    return {"n": n, "caught": hits, "hi": round(upper(hits, n), 4)}
 
 
 def _any(answered: Answered, requests: Collection[str]) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta
 
 from benchmarks.leakage.answers import language, mixed_prompts, traces_of
 from benchmarks.leakage.apart import side_channel, told_apart
@@ -17,6 +16,7 @@ from benchmarks.probes.registry import APART
 from benchmarks.probes.spec import Family
 from benchmarks.worlds.world import World
 from guards.reading import Reader
+from guards.share import upper
 
 
 def scorecard(
@@ -120,5 +120,4 @@ def _false_positives(arm: Asked) -> dict[str, dict[str, Any]]:
 def _bounded(hits: Iterable[bool]) -> dict[str, Any]:
     listed = list(hits)
     n, k = len(listed), sum(listed)
-    upper = float(beta.ppf(0.95, k + 1, n - k)) if k < n else 1.0
-    return {"n": n, "hits": k, "fpr": round(k / n, 4), "hi": round(upper, 4)}
+    return {"n": n, "hits": k, "fpr": round(k / n, 4), "hi": round(upper(k, n), 4)}

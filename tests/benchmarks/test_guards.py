@@ -55,15 +55,6 @@ def result(family: str, kind: Class, cluster: str, caught: bool, item: str = "1"
     return Scanned(case, {"p": Verdict("p", True, 0.9, 0.01, "alias")} if caught else {}, 0.9 if caught else 0.2)
 
 
-def test_bounds_are_those_of_clopper_and_pearson() -> None:
-    assert bounds.lower(59, 59) == pytest.approx(0.05 ** (1 / 59))
-    assert bounds.upper(0, 6300) == pytest.approx(1 - 0.05 ** (1 / 6300))
-    assert bounds.upper(2, 6300) < 0.001 < bounds.upper(3, 6300) * 1.3
-    assert bounds.lower(0, 10) == 0
-    assert bounds.upper(10, 10) == 1
-    assert bounds.upper(0, 0) == 1
-
-
 def test_misses_of_one_author_weigh_more_than_scattered_ones() -> None:
     authors = [str(i // 10) for i in range(200)]
     together = bounds.recall([i >= 10 for i in range(200)], authors)
