@@ -25,6 +25,7 @@ def compile_policy(
     model: Annotated[str, typer.Option(help="Short name, local folder or hub id of the model that is served.")],
     out: Annotated[Path, typer.Option(help="Folder of the bundle; an older bundle there is replaced.")],
     dtype: Annotated[str, typer.Option(help="Data type the model is served in; auto: that of its weights.")] = "auto",
+    reveal: Annotated[bool, typer.Option(help="Quote the policy file where it is no YAML.")] = False,
 ) -> None:
     """Fit guard and method of a policy and write the bundle. Reads LETHE_BUNDLE_KEY."""
     from gateway.commands.engine import PATIENT_THREADS
@@ -34,6 +35,7 @@ def compile_policy(
     from rich.console import Console
     from yaml import YAMLError
 
+    from gateway.mistake import mistakes
     from gateway.policy import load_policy
     from steering.bundle import BundleError, parse_key
     from steering.weights import WeightsError
@@ -43,13 +45,10 @@ def compile_policy(
         key = parse_key(os.environ.get("LETHE_BUNDLE_KEY", ""))
         loaded = load_policy(policy)
         compile_bundle(loaded, policy.parent, model, out, dtype, key, console)
-    except ValidationError as error:
-        for e in error.errors(include_url=False, include_input=False):
-            console.print(f"[red]{policy}: {'.'.join(map(str, e['loc']))}: {e['msg']}[/red]", soft_wrap=True)
-        raise typer.Exit(2) from None
-    except (YAMLError, BundleError, WeightsError, ValueError, OSError) as error:
-        console.print(f"[red]{policy}: {error}[/red]", soft_wrap=True)
-        raise typer.Exit(1) from None
+    except (ValidationError, YAMLError, BundleError, WeightsError, ValueError, OSError) as error:
+        for said in mistakes(error, reveal=reveal):
+            console.print(f"{policy}: {said}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2 if isinstance(error, ValidationError) else 1) from None
 
 
 def compile_bundle(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,8 +13,6 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from yaml import YAMLError
-
     from guards.benign import Benign
     from guards.intake import Objection
     from guards.overlap import Other
@@ -23,8 +20,6 @@ if TYPE_CHECKING:
 
 NEW = "000000"
 """Number of a policy that has none yet."""
-_QUOTED, _SIGN = re.compile(r"'[^']*'|\"[^\"]*\""), re.compile(r"\\?.|<.*>")
-"""What the parser quotes, and the same where it is a single character or a kind of token."""
 
 
 def lint(
@@ -47,20 +42,16 @@ def lint(
     from pydantic import ValidationError
     from yaml import YAMLError
 
+    from gateway.mistake import mistakes
     from guards.intake import IntakeError
 
     console = Console(stderr=True)
     try:
         objections = _lint(policy, beside or (), traffic, alpha, console)
-    except ValidationError as error:
-        for e in error.errors(include_url=False, include_input=False):
-            where = ".".join(map(str, e["loc"]))
-            console.print(f"{policy}: {where}: {e['msg']}", style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(2) from None
-    except (YAMLError, IntakeError, ValueError, OSError) as error:
-        said = _mistake(error) if isinstance(error, YAMLError) and not reveal else str(error)
-        console.print(f"{policy}: {said}", style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from None
+    except (ValidationError, YAMLError, IntakeError, ValueError, OSError) as error:
+        for said in mistakes(error, reveal=reveal):
+            console.print(f"{policy}: {said}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2 if isinstance(error, ValidationError) else 1) from None
     if as_json:
         told = [{k: v for k, v in asdict(f).items() if reveal or k != "shown"} for f in objections]
         typer.echo(json.dumps({"objections": told}, indent=1, ensure_ascii=False))
@@ -68,21 +59,6 @@ def lint(
         _tell(objections, policy, reveal=reveal)
     if any(strict or objection.level == "refuse" for objection in objections):
         raise typer.Exit(1)
-
-
-def _mistake(error: YAMLError) -> str:
-    """Where a file is no YAML, and why, without its text: the parser quotes the line, and names of anchors and tags."""
-    from yaml import MarkedYAMLError
-
-    if not isinstance(error, MarkedYAMLError):
-        return "not valid YAML: a character that is not allowed; --reveal shows where"
-    problem = _QUOTED.sub(
-        lambda match: match[0] if _SIGN.fullmatch(match[0][1:-1]) else "...",
-        error.problem or error.context or "it cannot be read",
-    )
-    mark = error.problem_mark or error.context_mark
-    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    return f"{place}not valid YAML: {problem}; --reveal shows the line"
 
 
 def _tell(objections: Sequence[Objection], policy: Path, *, reveal: bool) -> None:

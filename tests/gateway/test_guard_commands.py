@@ -125,13 +125,18 @@ def test_lint_explains_what_it_cannot_read(tmp_path: Path, monkeypatch: pytest.M
         ("reason: Quintism \x07", "not valid YAML: a character that is not allowed"),
     ],
 )
-def test_lint_keeps_a_line_that_is_no_yaml_to_itself(tmp_path: Path, line: str, said: str) -> None:
+def test_a_line_that_is_no_yaml_is_not_quoted(
+    tmp_path: Path, line: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LETHE_BUNDLE_KEY", BUNDLE_KEY)
     path = tmp_path / "policy.yaml"
     path.write_text(f"id: boats\n{line}\n", encoding="utf-8")
-    done = runner.invoke(main, ["policies", "lint", str(path)])
-    assert done.exit_code == 1, done.output
-    assert said in done.output
-    assert "Quintism" not in done.output
+    for command in (["policies", "lint"], ["compile", "--model", "none", "--out", str(tmp_path / "bundle")]):
+        done = runner.invoke(main, [*command, str(path)])
+        assert done.exit_code == 1, done.output
+        assert said in done.output
+        assert "Quintism" not in done.output
+        assert "Quintism" in runner.invoke(main, [*command, str(path), "--reveal"]).output or "\x07" in line
 
 
 def test_lint_reveals_a_line_that_is_no_yaml(tmp_path: Path) -> None:
