@@ -35,6 +35,7 @@ def families(card: Mapping[str, Any], shown: Sequence[str]) -> Figure:
             middle, shift, xerr=[middle - low, high - middle], fmt="o", ms=4, lw=1, color=COLOURS[i % 6], label=arm
         )
     axis.set_yticks(places, names)
+    axis.set_ylim(-0.8, len(names) - 0.2)
     axis.axvline(0, color="#888", lw=0.8)
     axis.set_xlabel("excess leak over the model that never knew")
     axis.set_xlim(-0.3, 1.05)
