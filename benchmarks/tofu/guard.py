@@ -22,7 +22,7 @@ from guards.fit import fit
 from guards.guard import Guard, Shared
 from guards.spec import Entity, Example, GuardSpec
 from steering.engine.local.model import Edit, LocalModel
-from steering.methods.eco import prompt
+from steering.methods.trial import prompt
 from steering.program import Program
 
 ALPHA = 0.005

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import secrets
 from collections.abc import Callable, Sequence
@@ -77,7 +76,7 @@ def compile_bundle(
     from guards.values import found_values
     from steering.bundle import Manifest, write_bundle
     from steering.engine.local.model import LocalModel
-    from steering.methods import eco
+    from steering.methods import fitting
 
     number = policy.number or str(secrets.randbelow(10**8)).zfill(8)
     if policy.number is None:
@@ -106,24 +105,17 @@ def compile_bundle(
             return bool(found_values(answer, values, question))
 
         asked, progress = questions(policy, base, guard), bar(policy.method.name)
-        fitted = eco.fit(served, asked, values, policy.method, tells, progress)
-    program, chosen = fitted.program, fitted.program.eco
-    norm = float(served.network.get_input_embeddings().weight.detach().float().norm(dim=1).mean())
-    noise = chosen.kind == "noise"
+        fitted = fitting.fit(served, asked, values, policy.method, tells, progress)
+    program = fitted.program
     manifest = Manifest(
         number=number,
         version=policy.version,
         method=policy.method.name,
         mask=policy.method.mask,
-        model=program.eco.model,
-        sites=("embed",),
+        model=program.model,
+        sites=fitting.sites(program),
         calibration={"output": dict(index.figures)}
-        | calibration(
-            part.figures,
-            fitted,
-            unit="mean embedding norms" if noise else "share",
-            strength=chosen.strength * math.sqrt(chosen.dims) / norm if noise else chosen.strength,
-        ),
+        | calibration(part.figures, fitted, fitting.describe(program, served)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     policy_text = policy.model_dump_json(by_alias=True).encode()

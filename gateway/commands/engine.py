@@ -8,7 +8,7 @@ import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,6 +27,10 @@ def engine(
     port: Annotated[int, typer.Option()] = 8001,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     served_model_name: Annotated[str | None, typer.Option(help="Name that clients use; default: the model's.")] = None,
+    edit_layers: Annotated[
+        str,
+        typer.Option(help="vLLM: layers after which activation edits may act, e.g. 8,12; a bundle's card names them."),
+    ] = "",
 ) -> None:
     """Start an inference engine that can run interventions; further arguments go to vLLM unchanged.
 
@@ -44,7 +48,7 @@ def engine(
         backend = "vllm" if importlib.util.find_spec("vllm") else "local"
     name = served_model_name or Path(model).name
     if backend == "vllm":
-        _exec_vllm(str(where), name, host, port, dtype, context.args)
+        _exec_vllm(str(where), name, host, port, dtype, context.args, parse_layers(edit_layers))
     elif backend == "local":
         os.environ.update({k: v for k, v in PATIENT_THREADS.items() if k not in os.environ})  # before torch is loaded
         from steering.engine.local.server import serve
@@ -55,15 +59,29 @@ def engine(
         raise typer.BadParameter(f"{backend} is not a backend; use vllm or local", param_hint="--backend")
 
 
-def vllm_command(model: str, name: str, host: str, port: int, dtype: str, extra: list[str]) -> list[str]:
+def parse_layers(text: str) -> tuple[int, ...]:
+    """Read `--edit-layers`. Raises `typer.BadParameter`."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise typer.BadParameter(f"{text} is no list of layers such as 8,12", param_hint="--edit-layers")
+    return tuple(sorted(set(map(int, parts))))
+
+
+def vllm_command(
+    model: str, name: str, host: str, port: int, dtype: str, extra: list[str], edit_layers: tuple[int, ...] = ()
+) -> list[str]:
     """The command line that starts vLLM with the front.
 
     The additional configuration enters vLLM's compile hash: an artefact that was compiled without the corruption site
     can then not be loaded. Bundle contents are not part of it, so that policies go live without recompiling.
     """
+    from steering.activation import MAX_COLUMNS
     from steering.engine.vllm.table import MAX_PROGRAMS
 
-    compile_salt = {"lethe": {"version": version("lethe-llm"), "sites": ["embed"], "programs": MAX_PROGRAMS}}
+    salt: dict[str, Any] = {"version": version("lethe-llm"), "sites": ["embed"], "programs": MAX_PROGRAMS}
+    if edit_layers:
+        salt["edit"] = {"layers": list(edit_layers), "columns": MAX_COLUMNS}
+    compile_salt = {"lethe": salt}
     if dtype == "auto" and (config := Path(model) / "config.json").is_file():
         # vLLM's own "auto" turns float32 into bfloat16; a program is fitted for the dtype of the weights
         found = json.loads(config.read_text(encoding="utf-8"))
@@ -97,7 +115,9 @@ def vllm_environment(environment: dict[str, str], model: str) -> dict[str, str]:
     return out
 
 
-def _exec_vllm(model: str, name: str, host: str, port: int, dtype: str, extra: list[str]) -> None:
+def _exec_vllm(
+    model: str, name: str, host: str, port: int, dtype: str, extra: list[str], edit_layers: tuple[int, ...]
+) -> None:
     if importlib.util.find_spec("vllm") is None:
         raise typer.BadParameter("vLLM is not installed: `pip install lethe-llm[vllm]`, or use --backend local")
     broken = [p for p in CUDA_ONLY if _cpu_build() and importlib.util.find_spec(p)]
@@ -108,7 +128,7 @@ def _exec_vllm(model: str, name: str, host: str, port: int, dtype: str, extra: l
         environment = vllm_environment(dict(os.environ), model)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    command = vllm_command(model, name, host, port, dtype, extra)
+    command = vllm_command(model, name, host, port, dtype, extra, edit_layers)
     os.execve(command[0], command, environment)  # noqa: S606 - our own interpreter, no shell
 
 

@@ -82,6 +82,6 @@ def window_spans(offsets: Iterable[CharSpan], windows: Sequence[CharSpan]) -> li
     return spans
 
 
-def whole_spans(tokens: int, *, chat: bool) -> list[int]:
-    """Flat spans of `mask: prompt`: every token; of a chat all but the last, which the template wrote."""
-    return [0, tokens - 1 if chat and tokens > 1 else tokens]
+def whole_spans(tokens: int, *, templated: bool) -> list[int]:
+    """Flat spans of `mask: prompt`: every token, but not the last one where a chat template wrote it."""
+    return [0, tokens - 1 if templated and tokens > 1 else tokens]

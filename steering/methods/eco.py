@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import math
 import random
-import re
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from statistics import fmean
 
 import numpy as np
 import torch
 
-from steering.engine.local.model import Edit, LocalModel
-from steering.engine.mask import mark, pick_marks, token_spans, unmark
-from steering.methods.surrogate import Question, invented_names, surrogate
+from steering.engine.local.model import LocalModel
+from steering.methods.surrogate import Question
+from steering.methods.trial import QUESTIONS, Fitted, Point, Progress, Tells, Trial, distance
 from steering.ops import NOISE_ROWS
 from steering.program import EcoProgram, Program
 from steering.spec import EcoSpec
@@ -30,46 +28,6 @@ SHARE_GRID = (0.25, 0.5, 0.75, 1.0)
 SEEDS = 3
 REFINEMENTS = 2
 PROBE, STEP = 0.25, 0.5  # two-point distance and step size, in natural logarithms of the strength
-QUESTIONS = 20
-TOKENS = 24
-NAMES = 60
-
-Progress = Callable[[str, float], None]
-Tells = Callable[[str, str, Sequence[str]], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One strength that was tried: means over questions and seeds, see `_distance`.
-
-    Attributes:
-        leak: share of answers with any forgotten value; on data whose values are shared its chance level is high.
-        own: share of answers with the value that was asked for.
-    """
-
-    strength: float
-    distance: float
-    leak: float
-    own: float
-    similarity: float
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """The program and how it was found.
-
-    `check` was measured on questions with a name in them that the search never saw; `check_bare` are the same model's
-    own answers to them, and `check_surrogate` those about invented names.
-    """
-
-    program: Program
-    points: tuple[Point, ...]
-    surrogate: Point
-    check: Point
-    check_bare: Point
-    check_surrogate: Point
-    searched: int
-    checked: int
 
 
 def fit(
@@ -80,7 +38,7 @@ def fit(
     tells: Tells,
     progress: Progress,
     seed: int = 0,
-) -> Fitted:
+) -> Fitted[Program]:
     """Search the strength of `spec` for `model` on `questions` and measure the result on held-out ones.
 
     `values` are all that must be forgotten; `tells(question, answer, values)` says whether the answer shows one of
@@ -106,17 +64,17 @@ def fit(
     return Fitted(
         program=program,
         points=tuple(search.points),
-        surrogate=search.surrogate,
+        surrogate=search.trial.surrogate,
         check=measured,
-        check_bare=check.bare,
-        check_surrogate=check.surrogate,
+        check_bare=check.trial.bare,
+        check_surrogate=check.trial.surrogate,
         searched=len(searched),
         checked=len(checked),
     )
 
 
 class _Search:
-    """Answers of the bare model, of the surrogate, and of the corrupted model at any strength."""
+    """Strengths that were tried on some questions, and the figures of each."""
 
     def __init__(
         self,
@@ -129,19 +87,12 @@ class _Search:
         progress: Progress,
         seeds: tuple[int, ...] = (),
     ) -> None:
-        self.model, self.spec, self.questions, self.progress = model, spec, questions, progress
-        self.values, self.tells = values, tells
+        self.model, self.spec, self.progress = model, spec, progress
         self.seeds = seeds or tuple(rng.randrange(NOISE_ROWS) for _ in range(SEEDS))
         self.points: list[Point] = []
         self._by_seed: dict[tuple[float, int], float] = {}
         self._done = 0
-        names = invented_names(NAMES, rng.randrange(1 << 30))
-        twins = [surrogate(q, names, rng) for q in questions]
-        plain = [(q.text, ()) for q in questions]
-        answers = self._answers([*plain, *((text, ()) for text in twins)], None)
-        self.base, invented = answers[: len(plain)], answers[len(plain) :]
-        self.surrogate = self._point(0.0, twins, invented)
-        self.bare = self._point(0.0, [q.text for q in questions], self.base)
+        self.trial = Trial(model, spec.mask, values, tells, questions, rng)
 
     def run(self) -> tuple[int, float]:
         """Grid, then refinement. Returns (seed, strength) of the best point."""
@@ -163,17 +114,15 @@ class _Search:
         """Mean over the seeds at one strength."""
         found = []
         for seed in self.seeds:
-            program = self.program(strength, seed)
-            answers = self._answers([(q.text, q.spans) for q in self.questions], program)
-            point = self._point(strength, [q.text for q in self.questions], answers)
+            point = self.trial.ask(self.program(strength, seed))
+            point = replace(point, strength=strength, distance=distance(point, self.trial.surrogate))
             self._by_seed[strength, seed] = point.distance
             found.append(point)
             self._done += 1
             expected = len(self.seeds) * (len(NOISE_GRID) + 3 * REFINEMENTS)
             self.progress("searching the strength", min(0.99, self._done / expected))
-        mean = Point(
-            strength, *(fmean(getattr(p, n) for p in found) for n in ("distance", "leak", "own", "similarity"))
-        )
+        means = {field.name: fmean(getattr(p, field.name) for p in found) for field in fields(Point)[:-1]}
+        mean = Point(**means, layer=None)
         self.points.append(mean)
         return mean
 
@@ -196,52 +145,3 @@ class _Search:
             model=self.model.fingerprint,
         )
         return Program(eco, substitute)
-
-    def _answers(self, asked: Sequence[tuple[str, Sequence[tuple[int, int]]]], program: Program | None) -> list[str]:
-        batch, edits = [], []
-        for text, spans in asked:
-            ids, flat = prompt(self.model, text, spans if self.spec.mask == "entities" else [(0, len(text))])
-            if self.spec.mask == "prompt":
-                flat = [0, len(ids) - 1]
-            batch.append(ids)
-            edits.append(Edit(program, 1.0, tuple(flat)) if program else None)
-        ids_out = self.model.generate(batch, edits, max_tokens=TOKENS)
-        return [self.model.tokenizer.decode(ids, skip_special_tokens=True) for ids in ids_out]
-
-    def _point(self, strength: float, asked: Sequence[str], answers: Sequence[str]) -> Point:
-        told = []
-        for text, answer, question in zip(asked, answers, self.questions, strict=True):
-            leak = self.tells(text, answer, (*self.values, *question.values))
-            own = self.tells(text, answer, question.values) if question.values else leak
-            told.append((leak, own))
-        similarity = fmean(overlap(a, b) for a, b in zip(answers, self.base, strict=True))
-        point = Point(strength, 0.0, fmean(leak for leak, _ in told), fmean(own for _, own in told), similarity)
-        return replace(point, distance=_distance(point, self.surrogate)) if strength else point
-
-
-def _distance(point: Point, target: Point) -> float:
-    """How far from the surrogate: too like the model's own answers or too unlike them, and leaks beyond chance.
-
-    Any value counts, as one that nobody asked for is a leak as well, and the one asked for once more: where many
-    subjects share their values, half of the answers hold one by chance.
-    """
-    leaks = max(0.0, point.leak - target.leak) + max(0.0, point.own - target.own)
-    return abs(point.similarity - target.similarity) + leaks
-
-
-def overlap(a: str, b: str) -> float:
-    """F1 of the words two texts have in common, in [0, 1]."""
-    x, y = (Counter(re.findall(r"\w+", text.casefold())) for text in (a, b))
-    common = sum((x & y).values())
-    return 2 * common / (x.total() + y.total()) if common else 0.0
-
-
-def prompt(model: LocalModel, text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
-    """Token ids of a one-turn chat and the flat token spans of character ranges in the user's text."""
-    body = {"messages": [{"role": "user", "content": text}]}
-    marks = pick_marks(body)
-    marked = mark(body, {"/messages/0/content": list(spans)}, marks)
-    rendered = model.tokenizer.apply_chat_template(marked["messages"], tokenize=False, add_generation_prompt=True)
-    plain, found = unmark(rendered, marks)
-    encoded = model.tokenizer(plain, add_special_tokens=False, return_offsets_mapping=True)
-    return encoded["input_ids"], token_spans(encoded["offset_mapping"], found)

@@ -49,12 +49,19 @@ def invented_names(count: int, seed: int) -> list[str]:
 
 def surrogate(question: Question, names: Sequence[str], rng: random.Random) -> str:
     """The question with every name replaced by an invented one; equal names get the same replacement."""
+    return renamed(question, names, rng).text
+
+
+def renamed(question: Question, names: Sequence[str], rng: random.Random) -> Question:
+    """`surrogate` with the spans of the invented names; it has no values."""
     chosen: dict[str, str] = {}
     free = rng.sample(list(names), min(len(names), len(question.spans)))
-    pieces, at = [], 0
+    text, spans, at = "", [], 0
     for start, end in question.spans:
         surface = question.text[start:end].casefold()
         chosen.setdefault(surface, free[len(chosen)])
-        pieces += [question.text[at:start], chosen[surface]]
+        text += question.text[at:start]
+        spans.append((len(text), len(text) + len(chosen[surface])))
+        text += chosen[surface]
         at = end
-    return "".join([*pieces, question.text[at:]])
+    return Question(text + question.text[at:], tuple(spans), ())

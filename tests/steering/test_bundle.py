@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from steering.activation import NEVER, PHI, Activation, EditProgram, parameters
 from steering.bundle import (
     CARD,
     MANIFEST,
@@ -34,9 +36,20 @@ def program(**fields: object) -> bytes:
     return Program(eco, np.zeros(4, np.float32)).to_bytes()
 
 
-def write(folder: Path, version: int = 1, data: bytes | None = None) -> Manifest:
+def activation(columns: int = 3, layers: tuple[int, ...] | None = None, **tensors: np.ndarray[Any, Any]) -> bytes:
+    layers = (1,) * columns if layers is None else layers
+    edit = EditProgram(method="projection", layers=layers, strength=0.5, most=1.0, model=MODEL)
+    plain = {
+        "probes": np.ones((4, columns), np.float32),
+        "phi": parameters(columns, slope=-1.0),
+        "directions": np.ones((columns, 4), np.float32),
+    }
+    return Activation(edit, **(plain | tensors)).to_bytes()
+
+
+def write(folder: Path, version: int = 1, data: bytes | None = None, sites: tuple[str, ...] = ("embed",)) -> Manifest:
     manifest = Manifest(
-        number="123456", version=version, method="eco", mask="entities", model=MODEL, sites=("embed",), created="now"
+        number="123456", version=version, method="eco", mask="entities", model=MODEL, sites=sites, created="now"
     )
     return write_bundle(folder, manifest, data or program(), {"policy": SECRET, "guard": b"\x00\xff"}, "# card", KEY)
 
@@ -50,6 +63,21 @@ def test_round_trip_and_replacement(tmp_path: Path) -> None:
     assert bundle.manifest.program_id == "p123456@2"
     assert bundle.sensitive == {"policy": SECRET, "guard": b"\x00\xff"}
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"], "nothing is left behind"
+
+
+def test_a_program_that_is_derived_from_forgotten_text_is_encrypted(tmp_path: Path) -> None:
+    data = activation()
+    write(tmp_path / "bundle", data=data, sites=("layer.1",))
+    stored = (tmp_path / "bundle" / PROGRAM).read_bytes()
+    assert b"probes" in data
+    assert b"probes" not in stored
+    assert read_bundle(tmp_path / "bundle", KEY).program == data
+    with pytest.raises(BundleError, match="not the key of this bundle"):
+        read_bundle(tmp_path / "bundle", parse_key("cd" * 32))
+    file = tmp_path / "bundle" / MANIFEST
+    file.write_text(file.read_text().replace('"layer.1"', '"embed"'))
+    with pytest.raises(BundleError, match="its manifest was edited"):
+        read_bundle(tmp_path / "bundle", KEY)
 
 
 def test_nothing_readable_holds_the_secret(tmp_path: Path) -> None:
@@ -117,6 +145,7 @@ def test_values_that_are_not_finite_are_refused(tmp_path: Path, value: float) ->
     with pytest.raises(BundleError, match="not finite"):
         read_bundle(tmp_path / "bundle", KEY)
     good = load_program(program())
+    assert isinstance(good, Program)
     bad = Program(good.eco, np.full(4, value, np.float32)).to_bytes()
     with pytest.raises(ProgramError, match="finite"):
         load_program(bad)
@@ -130,11 +159,35 @@ def test_values_that_are_not_finite_are_refused(tmp_path: Path, value: float) ->
         (program(kind="replace", strength=1.5), r"share in \(0, 1\]"),
         (program(dims=9), "hidden size is 4"),
         (program()[:-4], "not a program"),
+        (activation(probes=np.full((4, 3), np.nan, np.float32)), "probes must be float32 and finite"),
+        (activation(directions=np.full((3, 4), -np.inf, np.float32)), "directions must be float32 and finite"),
+        (activation(phi=np.full((len(PHI), 3), np.nan, np.float32)), "phi must be float32 and finite"),
+        (activation(probes=np.ones((4, 3))), "probes must be float32"),
+        (activation(probes=np.ones((4, 2), np.float32)), "this one holds"),
+        (activation(layers=(2, 1, 1)), "ascending"),
+        (activation(columns=65), "up to 64 columns"),
+        (activation(columns=5, layers=(0, 1, 2, 3, 4)), "up to 4 layers"),
+        (activation().replace(b"projection", b"projectiom"), "not a program"),
     ],
 )
 def test_programs_that_make_no_sense_are_refused(data: bytes, reason: str) -> None:
     with pytest.raises(ProgramError, match=reason):
         load_program(data)
+
+
+def test_a_direction_beyond_the_data_type_is_refused() -> None:
+    half = MODEL.model_copy(update={"dtype": "float16"})
+    for value, fits in ((6e4, True), (7e4, False)):
+        edit = EditProgram(method="redirect", layers=(0,), strength=1.0, most=16.0, model=half)
+        move = np.full((1, 4), value, np.float32)
+        data = Activation(edit, np.zeros((4, 1), np.float32), parameters(1, constant=1.0), move).to_bytes()
+        if fits:
+            assert load_program(data).model == half
+        else:
+            with pytest.raises(ProgramError, match="leaves the range of float16"):
+                load_program(data)
+    assert np.isfinite(parameters(1)).all()
+    assert parameters(1)[PHI.index("threshold")] == NEVER
 
 
 def test_a_fingerprint_names_what_differs() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from steering.engine.local.model import LocalModel
-from steering.methods import eco
+from steering.methods import eco, trial
 from steering.methods.surrogate import Question, invented_names, surrogate
 from steering.spec import EcoSpec
 
@@ -46,7 +46,7 @@ def test_surrogate_replaces_every_name_alike() -> None:
 
 def test_the_prompt_masks_the_name_and_not_the_template(model: LocalModel) -> None:
     text = "Who is Orla Quistmere?"
-    ids, spans = eco.prompt(model, text, [(7, 21)])
+    ids, spans = trial.prompt(model, text, [(7, 21)])
     masked = model.tokenizer.decode([i for a, b in zip(spans[::2], spans[1::2], strict=True) for i in ids[a:b]])
     assert masked.strip() == "Orla Quistmere"
     assert len(model.tokenizer.decode(ids)) > len(text)
@@ -77,11 +77,11 @@ def test_the_search_takes_the_point_nearest_to_the_surrogate(model: LocalModel) 
 
 def test_leaks_beyond_chance_push_the_search_away(model: LocalModel) -> None:
     """With the same answers, a strength whose answers leak is worse by the excess over the surrogate."""
-    target = eco.Point(0.0, 0.0, leak=0.5, own=0.1, similarity=0.5)
-    quiet, leaky, asked = (eco.Point(1.0, 0.0, leak, own, 0.5) for leak, own in ((0.5, 0.1), (0.8, 0.1), (0.5, 0.4)))
-    assert eco._distance(quiet, target) == 0
-    assert eco._distance(leaky, target) == pytest.approx(0.3)
-    assert eco._distance(asked, target) == pytest.approx(0.3)
+    target = trial.Point(0.0, 0.0, leak=0.5, own=0.1, similarity=0.5)
+    quiet, leaky, asked = (trial.Point(1.0, 0.0, leak, own, 0.5) for leak, own in ((0.5, 0.1), (0.8, 0.1), (0.5, 0.4)))
+    assert trial.distance(quiet, target) == 0
+    assert trial.distance(leaky, target) == pytest.approx(0.3)
+    assert trial.distance(asked, target) == pytest.approx(0.3)
 
 
 def test_the_value_that_was_asked_for_is_counted_beside_all_others(model: LocalModel) -> None:
@@ -102,7 +102,7 @@ def test_too_few_questions_are_refused(model: LocalModel) -> None:
 
 
 def test_overlap() -> None:
-    assert eco.overlap("The cat sat", "the CAT sat!") == 1
-    assert eco.overlap("cat", "dog") == 0
-    assert eco.overlap("", "") == 0
-    assert eco.overlap("a b", "a c") == pytest.approx(0.5)
+    assert trial.overlap("The cat sat", "the CAT sat!") == 1
+    assert trial.overlap("cat", "dog") == 0
+    assert trial.overlap("", "") == 0
+    assert trial.overlap("a b", "a c") == pytest.approx(0.5)

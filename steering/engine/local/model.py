@@ -1,8 +1,8 @@
-"""A causal language model on transformers, with embedding corruption: reference, fitting, and the embedded engine.
+"""A causal language model on transformers, with interventions: reference, fitting, and the embedded engine.
 
-This is the plain reading of the method: look up the embeddings of the prompt, corrupt the rows of the mask, run the
-model on embeddings, decode with a KV cache. A batch is padded on the left, and a row's result is that of the row alone
-up to rounding.
+This is the plain reading of the methods: look up the embeddings of the prompt, corrupt the rows of the mask, run the
+model on embeddings with the stream of its rows edited after the layers of their programs, decode with a KV cache. A
+batch is padded on the left, and a row's result is that of the row alone up to rounding.
 """
 
 from __future__ import annotations
@@ -11,34 +11,62 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from steering.activation import Activation
+from steering.engine.local.residual import EngineFaultError, Push, recorded, steered
 from steering.ops import NOISE_ROWS, corrupt, noise_table, top_k_threshold
-from steering.program import Program, resolve
+from steering.program import AnyProgram, Program, resolve
 from steering.spec import ModelFingerprint
 from steering.weights import WeightsError, fingerprint
 from steering.weights import resolve as resolve_weights
 
 Ids = Sequence[int]
-Embedded = tuple[Tensor, int]
-"""Input embeddings [tokens, hidden] of a prompt in the model's dtype, and how many rows of them were corrupted."""
 DEFAULTS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
-
-
-class EngineFaultError(RuntimeError):
-    """The model produced something that must not be answered with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A program at a dose over the tokens of flat spans `[start, end, start, end, ...]` of one prompt."""
+    """A program at a dose over the tokens of flat spans `[start, end, start, end, ...]` of one prompt.
 
-    program: Program
+    `prompt` is where generated tokens begin, for ids that hold an answer already; None: all of them are prompt.
+    """
+
+    program: AnyProgram
     dose: float
     spans: tuple[int, ...]
+    prompt: int | None = None
+
+
+class Embedded(NamedTuple):
+    """A prompt ready to run.
+
+    Attributes:
+        rows: input embeddings [tokens, hidden] in the model's dtype, corrupted where the edit says so.
+        edited: how many tokens the edit treats.
+        edit: an edit of the stream, which is still to be made in the forward pass.
+    """
+
+    rows: Tensor
+    edited: int
+    edit: Edit | None = None
+
+    @property
+    def push(self) -> Push | None:
+        """What is done to every edited token of this row."""
+        if self.edit is None or not isinstance(self.edit.program, Activation):
+            return None
+        return Push(self.edit.program, self.edit.program.gate(self.edit.dose))
+
+    def positions(self) -> list[tuple[int, int]]:
+        """Ranges of the tokens whose stream is edited."""
+        if self.edit is None or not isinstance(self.edit.program, Activation):
+            return []
+        size = len(self.rows)
+        return self.edit.program.positions(0, size, self.edit.prompt or size, self.edit.spans)
 
 
 class Decoding:
@@ -46,23 +74,34 @@ class Decoding:
 
     Attributes:
         logits: [rows, vocabulary], float32; of the token that comes next in each row.
-        edited: per row, how many embeddings were corrupted in the prompt.
+        edited: per row, how many tokens of the prompt were treated.
+        pushes: per row, what is done to every token that is decoded.
     """
 
-    def __init__(self, network: Any, cache: Any, mask: Tensor, logits: Tensor, edited: list[int]) -> None:
-        self.network, self.cache, self.mask, self.logits, self.edited = network, cache, mask, logits, edited
+    def __init__(
+        self,
+        network: Any,
+        cache: Any,
+        mask: Tensor,
+        logits: Tensor,
+        edited: list[int],
+        pushes: list[Push | None],
+    ) -> None:
+        self.network, self.cache, self.mask, self.logits = network, cache, mask, logits
+        self.edited, self.pushes = edited, pushes
 
     @torch.inference_mode()
     def advance(self, tokens: Sequence[int]) -> None:
         """Append one token to every row and compute the logits of the next."""
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
-        out = self.network(
-            input_ids=torch.tensor(tokens, device=self.mask.device)[:, None],
-            attention_mask=_padding(self.mask),
-            position_ids=self.mask.sum(dim=1, keepdim=True) - 1,
-            past_key_values=self.cache,
-            use_cache=True,
-        )
+        with steered(self.network, self.pushes, self.mask[:, -1:].bool()):
+            out = self.network(
+                input_ids=torch.tensor(tokens, device=self.mask.device)[:, None],
+                attention_mask=_padding(self.mask),
+                position_ids=self.mask.sum(dim=1, keepdim=True) - 1,
+                past_key_values=self.cache,
+                use_cache=True,
+            )
         self.logits = out.logits[:, -1].float()
 
     @torch.inference_mode()
@@ -72,6 +111,7 @@ class Decoding:
         self.cache.reorder_cache(index)
         self.mask, self.logits = self.mask[index], self.logits[index]
         self.edited = [self.edited[row] for row in rows]
+        self.pushes = [self.pushes[row] for row in rows]
 
 
 def _padding(mask: Tensor) -> Tensor | None:
@@ -87,6 +127,7 @@ class LocalModel:
         fingerprint: its identity; programs fitted for another one must not be run.
         context: longest sequence in tokens, prompt and answer together.
         vocabulary: width of the logits.
+        layers: number of decoder layers.
         eos: ids that end an answer.
         defaults: sampling settings of the model's generation_config.json, for requests that leave them open.
     """
@@ -96,6 +137,7 @@ class LocalModel:
         config = network.config.get_text_config()
         self.context: int = config.max_position_embeddings
         self.vocabulary: int = config.vocab_size
+        self.layers: int = config.num_hidden_layers
         ends = network.generation_config.eos_token_id
         ends = [ends] if isinstance(ends, int) else ends or []
         self.eos = frozenset(i for i in [*ends, tokenizer.eos_token_id] if i is not None)
@@ -140,28 +182,32 @@ class LocalModel:
         """Look up the embeddings of a prompt and corrupt those of the edit. Raises `EngineFaultError` for its spans."""
         rows: Tensor = self.network.get_input_embeddings()(torch.tensor(ids, dtype=torch.long, device=self.device))
         if edit is None:
-            return rows, 0
+            return Embedded(rows, 0)
         chosen = torch.zeros(len(ids), dtype=torch.bool, device=self.device)
         for start, end in zip(edit.spans[::2], edit.spans[1::2], strict=True):
             if not 0 <= start < end <= len(ids):
                 raise EngineFaultError(f"span {start}:{end} lies outside of a prompt of {len(ids)} tokens")
             chosen[start:end] = True
-        row = resolve(edit.program.eco, edit.dose)
-        threshold = top_k_threshold(rows, row.top_k) if row.top_k else self._full(row.threshold, len(ids))
-        position = torch.arange(len(ids), device=self.device)
-        noise = noise_table(rows.shape[1]).to(self.device)[(edit.program.eco.seed + position) % NOISE_ROWS]
-        changed = corrupt(
+        if isinstance(edit.program, Activation):
+            return Embedded(rows, int(chosen.sum()), edit)
+        return Embedded(self._corrupted(rows, chosen, edit.program, edit.dose), int(chosen.sum()))
+
+    def _corrupted(self, rows: Tensor, chosen: Tensor, program: Program, dose: float) -> Tensor:
+        row, size = resolve(program.eco, dose), len(rows)
+        threshold = top_k_threshold(rows, row.top_k) if row.top_k else self._full(row.threshold, size)
+        position = torch.arange(size, device=self.device)
+        noise = noise_table(rows.shape[1]).to(self.device)[(program.eco.seed + position) % NOISE_ROWS]
+        return corrupt(
             rows,
             chosen,
-            self._full(row.gain, len(ids)),
+            self._full(row.gain, size),
             threshold,
-            self._full(row.sigma, len(ids)),
-            torch.full((len(ids),), row.dims, device=self.device),
+            self._full(row.sigma, size),
+            torch.full((size,), row.dims, device=self.device),
             noise,
-            self._full(row.weight, len(ids)),
-            torch.from_numpy(edit.program.substitute.copy()).to(self.device).expand(len(ids), -1),
+            self._full(row.weight, size),
+            torch.from_numpy(program.substitute.copy()).to(self.device).expand(size, -1),
         )
-        return changed, int(chosen.sum())
 
     def _full(self, value: float, size: int) -> Tensor:
         return torch.full((size,), value, device=self.device)
@@ -173,20 +219,25 @@ class LocalModel:
 
     def _run(self, prompts: Sequence[Embedded], keep: int, cache: Any) -> Any:
         """Forward pass over a left-padded batch: (output, mask [rows, width])."""
-        width, first = max(len(rows) for rows, _ in prompts), prompts[0][0]
+        width, first = max(len(prompt.rows) for prompt in prompts), prompts[0].rows
         embeddings = first.new_zeros(len(prompts), width, first.shape[1])
         mask = torch.zeros(len(prompts), width, dtype=torch.long, device=self.device)
-        for i, (rows, _) in enumerate(prompts):
-            embeddings[i, width - len(rows) :] = rows
-            mask[i, width - len(rows) :] = 1
-        out = self.network(
-            inputs_embeds=embeddings,
-            attention_mask=_padding(mask),
-            position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0),
-            past_key_values=cache,
-            use_cache=cache is not None,
-            logits_to_keep=keep,
-        )
+        chosen = torch.zeros(len(prompts), width, dtype=torch.bool, device=self.device)
+        for i, prompt in enumerate(prompts):
+            size = len(prompt.rows)
+            embeddings[i, width - size :] = prompt.rows
+            mask[i, width - size :] = 1
+            for start, end in prompt.positions():
+                chosen[i, width - size + start : width - size + end] = True
+        with steered(self.network, [prompt.push for prompt in prompts], chosen):
+            out = self.network(
+                inputs_embeds=embeddings,
+                attention_mask=_padding(mask),
+                position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0),
+                past_key_values=cache,
+                use_cache=cache is not None,
+                logits_to_keep=keep,
+            )
         return out, mask
 
     @torch.inference_mode()
@@ -211,7 +262,16 @@ class LocalModel:
 
         cache = DynamicCache(config=self.network.config)
         out, mask = self._run(prompts, 1, cache)
-        return Decoding(self.network, cache, mask, out.logits[:, -1].float(), [count for _, count in prompts])
+        edited, pushes = [prompt.edited for prompt in prompts], [prompt.push for prompt in prompts]
+        return Decoding(self.network, cache, mask, out.logits[:, -1].float(), edited, pushes)
+
+    @torch.inference_mode()
+    def activations(self, batch: Sequence[Ids], layers: Sequence[int]) -> list[Tensor]:
+        """The residual stream after decoder layers, counted from 0: one [layers, tokens, hidden] float32 per prompt."""
+        with recorded(self.network, layers) as kept:
+            _, mask = self._run(self._embed_all(batch, None), 1, None)
+        width = mask.shape[1]
+        return [torch.stack([kept[k][i, width - len(ids) :].float() for k in layers]) for i, ids in enumerate(batch)]
 
     def generate(
         self,

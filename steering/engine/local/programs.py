@@ -6,7 +6,8 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
-from steering.program import Program, ProgramError, load_program
+from steering.activation import Activation
+from steering.program import AnyProgram, ProgramError, load_program
 from steering.spec import ModelFingerprint
 
 
@@ -22,16 +23,19 @@ class ProgramConflictError(ProgramError):
 class Loaded:
     """A program in the table. `generation` is the table version at which it was loaded."""
 
-    program: Program
+    program: AnyProgram
     digest: str
     generation: int
 
 
 class Programs:
-    """Program table of one engine process. `boot` tells two processes apart, `version` two states of the table."""
+    """Program table of one engine process. `boot` tells two processes apart, `version` two states of the table.
 
-    def __init__(self, model: ModelFingerprint) -> None:
-        self.model, self.boot, self.version = model, secrets.token_hex(8), 0
+    `layers`: decoder layers of the model; an edit after a layer that does not exist is refused.
+    """
+
+    def __init__(self, model: ModelFingerprint, layers: int) -> None:
+        self.model, self.layers, self.boot, self.version = model, layers, secrets.token_hex(8), 0
         self._loaded: dict[str, Loaded] = {}
 
     def get(self, name: str) -> Loaded:
@@ -53,8 +57,10 @@ class Programs:
                 return known, False
             raise ProgramConflictError(f"program {name} is loaded with other bytes: raise the version of the policy")
         program = load_program(data)
-        if difference := self.model.mismatch(program.eco.model):
+        if difference := self.model.mismatch(program.model):
             raise ProgramError(f"compiled for another model, {difference}; run `lethe compile` for the served model")
+        if isinstance(program, Activation) and program.edit.sites[-1] >= self.layers:
+            raise ProgramError(f"edits after layer {program.edit.sites[-1]} of a model with {self.layers} layers")
         self.version += 1
         loaded = Loaded(program, digest, self.version)
         self._loaded[name] = loaded

@@ -9,9 +9,9 @@ import orjson
 from starlette.responses import Response
 
 from steering.engine.local.body import RequestError
-from steering.engine.local.model import EngineFaultError
 from steering.engine.local.programs import ProgramConflictError, UnknownProgramError
 from steering.engine.local.reply import error_body
+from steering.engine.local.residual import EngineFaultError
 from steering.engine.mask import MaskError
 from steering.engine.order import OrderError
 from steering.program import ProgramError

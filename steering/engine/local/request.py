@@ -61,7 +61,8 @@ def parse_tokenize(body: Mapping[str, Any], model: LocalModel) -> list[int]:
     check_model(body.get("model"), model)
     text, special = body.get("prompt"), body.get("add_special_tokens", "messages" not in body)
     if "messages" in body:
-        known = {name: value for name, value in body.items() if name in ("add_generation_prompt", "messages")}
+        taken = ("add_generation_prompt", "continue_final_message", "messages")
+        known = {name: value for name, value in body.items() if name in taken}
         text = render(body["messages"], model, validated(ChatBody, known))
     if not isinstance(text, str):
         raise RequestError("prompt must be a string, or messages must be given", "prompt")
@@ -106,7 +107,8 @@ def _chat_prompt(request: ChatBody, model: LocalModel, fields: Mapping[str, Any]
     _check_ids([ids], model, "messages")
     if order is None:
         return (ids,), ()
-    whole = ((ids,), (tuple(whole_spans(len(ids), chat=True)),))
+    # the last token is the template's, unless the client's own words are gone on with
+    whole = ((ids,), (tuple(whole_spans(len(ids), templated=not request.continue_final_message)),))
     if order.mask == "prompt":
         return whole
     marks = pick_marks(fields)
@@ -142,7 +144,7 @@ def _completion_prompts(request: CompletionBody, model: LocalModel, order: Order
         return tuple(prompts), ()
     found = find_prompts(request.prompt, order)
     if order.mask == "prompt":
-        return tuple(prompts), tuple(tuple(whole_spans(len(ids), chat=False)) for ids in prompts)
+        return tuple(prompts), tuple(tuple(whole_spans(len(ids), templated=False)) for ids in prompts)
     spans: list[tuple[int, ...]] = []
     for ids, known, (_, windows) in zip(prompts, offsets, found, strict=True):
         places = known

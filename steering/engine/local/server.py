@@ -23,11 +23,12 @@ from starlette.types import ASGIApp
 from steering.engine.local.body import RequestError
 from steering.engine.local.gate import NONCE, FenceMiddleware
 from steering.engine.local.generate import Delta, generate
-from steering.engine.local.model import Edit, EngineFaultError, LocalModel
+from steering.engine.local.model import Edit, LocalModel
 from steering.engine.local.programs import Loaded, Programs
 from steering.engine.local.refusal import REFUSALS, JsonResponse, answer_to, refusal
 from steering.engine.local.reply import Reply
 from steering.engine.local.request import Job, check_model, parse_job, parse_tokenize
+from steering.engine.local.residual import EngineFaultError
 from steering.engine.local.run import ClientLeftError, EventStream, Run, Started, frames
 from steering.engine.mask import size
 from steering.engine.order import take_order
@@ -43,7 +44,7 @@ class Engine:
 
     def __init__(self, model: LocalModel, key: bytes | None) -> None:
         self.model, self.key = model, key
-        self.programs = Programs(model.fingerprint)
+        self.programs = Programs(model.fingerprint, model.layers)
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="lethe-engine")
 
     # Inference.

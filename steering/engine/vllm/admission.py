@@ -51,7 +51,7 @@ class Admission:
         if not isinstance(prompt, dict) or "prompt_token_ids" not in prompt:
             raise MaskError("only text and token-id prompts can be masked")
         ids: list[int] = prompt["prompt_token_ids"]
-        whole = whole_spans(len(ids), chat=ticket.chat)
+        whole = whole_spans(len(ids), templated=ticket.templated)
         if ticket.order.mask == "prompt":
             return whole
         number = len(ticket.expected)

@@ -13,18 +13,21 @@ from steering.engine.vllm.compat import wrap
 from steering.engine.vllm.table import EXTRA_ARG
 
 
-def edit_state(order: Any, start: int, end: int) -> str:
-    """Digest of what an order does to the tokens `[start, end)`.
+def edit_state(order: Any, start: int, end: int, prompt: int) -> str:
+    """Digest of what an order does to the tokens `[start, end)` of a request whose prompt has `prompt` tokens.
 
     Program, generation and dose are part of every block of a flagged request, so flagged and unflagged requests share
     no block, and neither do two versions of a program. Spans are clipped to the block and absolute, because noise
     depends on the position: two flagged requests of one program share a prefix up to the first difference of masks.
+    An activation edit treats generated tokens as well, so a block that reaches beyond the prompt carries where it ends:
+    the next turn of a conversation has the same tokens there as part of its prompt.
     """
     try:
         program, generation, dose, spans = order
         pairs = zip(spans[::2], spans[1::2], strict=True)
         clipped = [(max(a, start), min(b, end)) for a, b in pairs if a < end and start < b]
-        state = json.dumps([program, generation, float(dose).hex(), clipped])
+        beyond = [prompt] if end > prompt else []
+        state = json.dumps([program, generation, float(dose).hex(), clipped, *beyond])
     except (TypeError, ValueError):
         # The worker will end this request. An exception here would end the engine, so it gets a state of its own.
         state = f"malformed {order!r}"
@@ -43,7 +46,7 @@ def isolate() -> None:
             order = (params.extra_args or {}).get(EXTRA_ARG) if params is not None else None
             if order is None:
                 return keys, index
-            return (*(keys or ()), (EXTRA_ARG, edit_state(order, start, end))), index
+            return (*(keys or ()), (EXTRA_ARG, edit_state(order, start, end, request.num_prompt_tokens))), index
 
         return generate_block_hash_extra_keys
 

@@ -20,6 +20,9 @@ TESTED = {("0.32", "v1")}
 ARCHITECTURES = {"LlamaForCausalLM", "Qwen2ForCausalLM"}
 """Model classes whose `model.embed_tokens` is the only way of a token into the network, as tested."""
 
+LAYERS = {"LlamaDecoderLayer", "Qwen2DecoderLayer"}
+"""Decoder layers that return (hidden, residual), whose sum is the residual stream, as tested."""
+
 ALLOW = "LETHE_ALLOW_UNTESTED"
 
 

@@ -142,7 +142,8 @@ class Front:
         except (OrderError, ValueError, TypeError, KeyError) as error:
             raise Refusal(400, str(error)) from error
         generation = await programs.generation(order.program)
-        ticket = Ticket(nonce, order, generation, prompts, int(plain.get("n") or 1), chat)
+        ended = chat and not plain.get("continue_final_message")
+        ticket = Ticket(nonce, order, generation, prompts, int(plain.get("n") or 1), ended)
         payload = json.dumps({**plain, "return_token_offsets": True}).encode()
         headers = [(k, v) for k, v in scope["headers"] if k not in (b"content-length", AUTH_HEADER.encode())]
         headers.append((b"content-length", str(len(payload)).encode()))

@@ -62,7 +62,7 @@ class Programs:
             program = load_program(data)
         except ProgramError as error:
             raise Refusal(400, str(error), "lethe_bad_program") from error
-        different = program.eco.model.mismatch(self.model)
+        different = program.model.mismatch(self.model)
         if different:
             raise Refusal(400, f"program {name} was compiled for another model ({different}): run `lethe compile` for "
                           f"the model that is served", "lethe_wrong_fingerprint")  # fmt: skip

@@ -1,4 +1,5 @@
-"""Puts the corruption site into a loaded vLLM model: the class of `embed_tokens` is replaced by a subclass.
+"""Puts the sites into a loaded vLLM model: the classes of `embed_tokens` and of the edited decoder layers are replaced
+by subclasses.
 
 Parameter names stay as they are, Dynamo traces the new forward, and no fork of vLLM is needed.
 """
@@ -11,16 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from steering.engine.vllm.bank import Bank, configured
 from steering.engine.vllm.compat import (
     ALLOW,
     ARCHITECTURES,
+    LAYERS,
     IncompatibleError,
     allow_untested,
     check_config,
     check_version,
 )
 from steering.engine.vllm.table import EditTable
-from steering.ops import corrupt
+from steering.ops import corrupt, edit
 
 SITE = "embed"
 
@@ -60,6 +63,32 @@ def _corrupt_fake(x: Tensor, *_: Tensor) -> None:
     return None
 
 
+@torch.library.custom_op("lethe::edit", mutates_args={"hidden", "echo"})
+def edit_op(
+    hidden: Tensor,
+    residual: Tensor,
+    slot: Tensor,
+    gate: Tensor,
+    probes: Tensor,
+    phi: Tensor,
+    members: Tensor,
+    directions: Tensor,
+    step: Tensor,
+    echo: Tensor,
+) -> None:
+    """`steering.ops.edit` in place on hidden [n, hidden], from the persistent buffers; opaque for the compiler."""
+    n = hidden.shape[0]
+    echo.copy_(step)
+    if hidden.device.type == "cpu" and not slot[:n].any():
+        return
+    hidden.copy_(edit(hidden, residual, slot[:n], gate[:n], probes, phi, members, directions))
+
+
+@edit_op.register_fake
+def _edit_fake(hidden: Tensor, *_: Tensor) -> None:
+    return None
+
+
 def installing(runner_version: str) -> Callable[[Any], Callable[..., Any]]:
     """Wrapper of a runner's `load_model` that installs the site right after the weights are there."""
 
@@ -95,7 +124,8 @@ def install(runner: Any) -> EditTable:
         return out
 
     tokens = max(config.scheduler_config.max_num_batched_tokens, config.scheduler_config.max_num_seqs)
-    table = EditTable(tokens, config.model_config.get_hidden_size(), runner.device, plain, [SITE])
+    edits = configured(config.additional_config)
+    table = EditTable(tokens, config.model_config.get_hidden_size(), runner.device, plain, [SITE], edits)
     embed.lethe = table.buffers
 
     def forward(self: Any, *args: Any, **kwargs: Any) -> Tensor:
@@ -108,4 +138,27 @@ def install(runner: Any) -> EditTable:
         return out
 
     embed.__class__ = type(f"Lethe{base.__name__}", (base,), {"forward": forward, "__module__": __name__})
+    for layer, bank in table.banks.by_layer.items():
+        _attach(model.model, layer, bank)
     return table
+
+
+def _attach(stack: Any, layer: int, bank: Bank) -> None:
+    """Put an edit site after a decoder layer. Raises `IncompatibleError`."""
+    layers = getattr(stack, "layers", ())
+    if layer >= len(layers):
+        raise IncompatibleError(f"--edit-layers {layer}: the model has layers 0 to {len(layers) - 1}")
+    module = layers[layer]
+    base = type(module)
+    if getattr(base, "__qualname__", "") not in LAYERS and not allow_untested():
+        known = ", ".join(sorted(LAYERS))
+        raise IncompatibleError(f"no tested edit site after {base.__name__} (tested: {known}); {ALLOW}=1 tries anyway")
+    module.lethe = bank
+
+    def forward(self: Any, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        hidden, residual = base.forward(self, *args, **kwargs)
+        b = self.lethe
+        edit_op(hidden, residual, b.slot, b.gate, b.probes, b.phi, b.members, b.directions, b.step, b.echo)
+        return hidden, residual
+
+    module.__class__ = type(f"Lethe{base.__name__}", (base,), {"forward": forward, "__module__": __name__})

@@ -16,8 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from steering.activation import Activation
+from steering.engine.vllm.bank import NO_SITES, Banks, EditSites
 from steering.ops import NOISE_ROWS, noise_table, top_k_threshold
-from steering.program import Program, ProgramError, load_program, resolve
+from steering.program import AnyProgram, Program, ProgramError, load_program, resolve
 
 MAX_PROGRAMS = 1024
 EXTRA_ARG = "lethe"
@@ -56,7 +58,7 @@ class Loaded:
     slot: int
     digest: str
     generation: int
-    program: Program
+    program: AnyProgram
 
 
 def flagged_orders(new_requests: Iterable[Any]) -> dict[str, Any]:
@@ -66,7 +68,7 @@ def flagged_orders(new_requests: Iterable[Any]) -> dict[str, Any]:
 
 
 class Buffers(nn.Module):
-    """Persistent tensors read by the embedding site; [tokens] each, float32 or int64, plus the two tables."""
+    """Persistent tensors read by the sites; [tokens] each, float32 or int64, plus the tables of the embedding site."""
 
     def __init__(self, tokens: int, hidden_size: int, device: torch.device) -> None:
         super().__init__()
@@ -88,20 +90,35 @@ _TOKEN_BUFFERS = {
     "dims": torch.int64,
     "noise_row": torch.int64,
     "slot": torch.int64,
+    "edit_slot": torch.int64,
+    "gate": torch.float32,
 }
+
+
+_SHARED = {"slot": "edit_slot", "gate": "gate", "step": "step"}
+"""Name in a bank -> name in the buffers."""
 
 
 class EditTable:
     """Programs, buffers and records of one worker process."""
 
     def __init__(
-        self, tokens: int, hidden_size: int, device: torch.device, embed: Callable[[Tensor], Tensor], sites: list[str]
+        self,
+        tokens: int,
+        hidden_size: int,
+        device: torch.device,
+        embed: Callable[[Tensor], Tensor],
+        sites: list[str],
+        edits: EditSites = NO_SITES,
     ) -> None:
         self.boot, self.version = secrets.token_hex(8), 0
-        self.hidden_size, self.sites, self.embed = hidden_size, sites, embed
+        self.hidden_size, self.embed = hidden_size, embed
+        self.sites = [*sites, *(f"layer.{layer}" for layer in edits.layers)]
         self.buffers = Buffers(tokens, hidden_size, device)
+        shared = {name: self.buffers.get_buffer(kept) for name, kept in _SHARED.items()}
+        self.banks = Banks(edits, MAX_PROGRAMS, hidden_size, shared)
         self.programs: dict[str, Loaded] = {}
-        self.staged: dict[str, tuple[Program, str]] = {}
+        self.staged: dict[str, tuple[AnyProgram, str]] = {}
         self.records: dict[str, Record] = {}
         self.active = False
         self._step = 0
@@ -116,8 +133,10 @@ class EditTable:
         if len(self.programs) >= MAX_PROGRAMS - 1:
             raise ProgramError(f"the edit table is full ({MAX_PROGRAMS - 1} programs): remove one first")
         program = load_program(data)
-        if program.eco.model.hidden_size != self.hidden_size:
-            raise ProgramError(f"hidden size {program.eco.model.hidden_size}, but the model has {self.hidden_size}")
+        if program.model.hidden_size != self.hidden_size:
+            raise ProgramError(f"hidden size {program.model.hidden_size}, but the model has {self.hidden_size}")
+        if isinstance(program, Activation):
+            self.banks.check(program)
         self.staged[name] = program, digest
 
     def commit(self, name: str, digest: str, expected: int) -> Loaded:
@@ -128,8 +147,11 @@ class EditTable:
         if have != digest:
             raise ProgramError(f"staged bytes have digest {have}, expected {digest}")
         slot = min(set(range(1, MAX_PROGRAMS)) - {p.slot for p in self.programs.values()})
+        if isinstance(program, Activation):
+            self.banks.write(slot, program)
+        else:
+            self.buffers.get_buffer("substitute")[slot].copy_(torch.from_numpy(program.substitute))
         self.version += 1
-        self.buffers.get_buffer("substitute")[slot].copy_(torch.from_numpy(program.substitute))
         self.programs[name] = Loaded(slot, digest, self.version, program)
         return self.programs[name]
 
@@ -139,7 +161,7 @@ class EditTable:
             raise ProgramError(f"table version is {self.version}, expected {expected}: read it again")
         if any(r.program == name for r in self.records.values()):
             raise ProgramError(f"program {name} is used by running requests: try again when they have finished")
-        del self.programs[name]
+        self.banks.clear(self.programs.pop(name).slot)
         self.version += 1
 
     # The step path.
@@ -154,6 +176,7 @@ class EditTable:
         self._status = {}
         if self.active:
             self.buffers.get_buffer("edited").zero_()
+            self.buffers.get_buffer("edit_slot").zero_()
             self.active = False
         try:
             listed = list(rows)
@@ -187,13 +210,25 @@ class EditTable:
         for a, b in zip(spans[::2], spans[1::2], strict=True):
             first, last = max(a, row.position), min(b, end, len(row.prompt))
             if first < last:
-                self._write(loaded, dose, row.row + first - row.position, first, row.prompt[first:last])
+                if isinstance(loaded.program, Program):
+                    start, ids = row.row + first - row.position, row.prompt[first:last]
+                    self._write(loaded.slot, loaded.program, dose, start, first, ids)
                 record.edited += last - first
                 self.active = True
+        if isinstance(loaded.program, Activation):
+            self._move(loaded.slot, loaded.program, dose, row, spans)
         return "ok" if row.position < len(row.prompt) <= end else ""
 
-    def _write(self, loaded: Loaded, dose: float, start: int, position: int, ids: list[int]) -> None:
-        eco = loaded.program.eco
+    def _move(self, slot: int, program: Activation, dose: float, row: StepRow, spans: list[int]) -> None:
+        """Write the slot of an activation program for one request's tokens, generated ones included."""
+        for a, b in program.positions(row.position, row.tokens, len(row.prompt), spans):
+            start, stop = row.row + a - row.position, row.row + b - row.position
+            self.buffers.get_buffer("edit_slot")[start:stop] = slot
+            self.buffers.get_buffer("gate")[start:stop] = program.gate(dose)
+            self.active = True
+
+    def _write(self, slot: int, program: Program, dose: float, start: int, position: int, ids: list[int]) -> None:
+        eco = program.eco
         row, stop = resolve(eco, dose), start + len(ids)
         b = self.buffers.get_buffer
         threshold: float | Tensor = row.threshold
@@ -204,7 +239,7 @@ class EditTable:
         for name, value in (("gain", row.gain), ("sigma", row.sigma), ("weight", row.weight)):
             b(name)[start:stop] = value
         b("dims")[start:stop] = row.dims
-        b("slot")[start:stop] = loaded.slot
+        b("slot")[start:stop] = slot
         positions = torch.arange(position, position + len(ids)) + eco.seed
         b("noise_row")[start:stop] = (positions % NOISE_ROWS).to(b("noise_row").device)
         b("edited")[start:stop] = True
@@ -212,11 +247,13 @@ class EditTable:
     def take(self) -> dict[str, list[Any]]:
         """Attest what this step decided: request -> [boot, version, program, edited, cached, status].
 
-        Reads one number back from the device, and only in a step in which a flagged request finished its prefill.
+        Reads one number per site back from the device, and only in a step in which a flagged request finished its
+        prefill.
         """
         if not self._status:
             return {}
-        ran = not self.active or int(self.buffers.get_buffer("echo").item()) == self._step
+        echoed = int(self.buffers.get_buffer("echo").item()) == self._step and self.banks.ran(self._step)
+        ran = not self.active or echoed
         out = {}
         for request, status in self._status.items():
             r = self.records.get(request)

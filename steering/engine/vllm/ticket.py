@@ -27,7 +27,8 @@ class Ticket:
     """State of one flagged request.
 
     `expected` maps the id of every prompt's request to its number of masked tokens; `records` maps the ids of the
-    engine's requests (several per prompt when n > 1) to what the workers attest.
+    engine's requests (several per prompt when n > 1) to what the workers attest. `templated`: the last token of the
+    prompt is the chat template's; false where the prompt ends with words of the client's choice.
     """
 
     nonce: str
@@ -35,7 +36,7 @@ class Ticket:
     generation: int
     prompts: list[Prompt]  # rendered text and its windows; token ids are decoded at admission
     choices: int  # n
-    chat: bool
+    templated: bool
     expected: dict[str, int] = field(default_factory=dict)
     records: dict[str, list[Any]] = field(default_factory=dict)
     parents: dict[str, str] = field(default_factory=dict)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steering.engine.local.generate import Detokenizer, Sampler, Sampling, StopStrings, generate
-from steering.engine.local.model import EngineFaultError, LocalModel
+from steering.engine.local.model import LocalModel
+from steering.engine.local.residual import EngineFaultError
 
 
 def pick(logits: list[float], prompt: tuple[int, ...] = (), **settings: Any) -> int:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from steering.engine.local.model import Edit, EngineFaultError, LocalModel
+from steering.engine.local.model import Edit, LocalModel
+from steering.engine.local.residual import EngineFaultError
 from steering.ops import noise_table
 from tests.steering.engine.local.conftest import program
 
@@ -40,8 +41,8 @@ def test_greedy_rows_end_alone(model: LocalModel, batch: list[list[int]], monkey
 @pytest.mark.parametrize("kind", ["noise", "zero_top_k", "flip_top_k", "replace"])
 def test_edit_against_float64(model: LocalModel, batch: list[list[int]], kind: str) -> None:
     change = program(model, kind, strength=0.7, dims=40)
-    plain, none = model.embed(batch[3])
-    found, count = model.embed(batch[3], Edit(change, 1.2, (1, 2, 4, 6)))
+    plain, none, _ = model.embed(batch[3])
+    found, count, _ = model.embed(batch[3], Edit(change, 1.2, (1, 2, 4, 6)))
     rows = [1, 4, 5]
     assert (count, none) == (3, 0)
     others = [i for i in range(len(plain)) if i not in rows]

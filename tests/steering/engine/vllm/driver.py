@@ -83,6 +83,10 @@ class Engine:
         """Hash under which vLLM stores compiled artefacts."""
         return self._call("config_hash")  # type: ignore[no-any-return]
 
+    def poison(self, program: str, layer: int, tensor: str, value: float) -> None:
+        """Write a number into the columns of a loaded activation program, behind all checks."""
+        self._call("poison", program, layer, tensor, value)
+
     def metric(self, name: str) -> float:
         """Value of one of vLLM's counters."""
         return self._call("metric", name)  # type: ignore[no-any-return]
@@ -176,6 +180,17 @@ def _rpc(llm: Any, method: str, args: tuple[Any, ...]) -> Any:
 
 def _config_hash(llm: Any) -> str:
     return str(llm.llm_engine.vllm_config.compute_hash())
+
+
+def _poison(llm: Any, program: str, layer: int, tensor: str, value: float) -> None:
+    def write(worker: Any) -> None:
+        table = worker.model_runner.lethe
+        bank = table.banks.by_layer[layer]
+        columns = table.banks._places[table.programs[program].slot][layer]
+        target = bank.get_buffer(tensor)
+        target[(columns, slice(None)) if tensor == "directions" else (slice(None), columns)] = value
+
+    llm.collective_rpc(write)
 
 
 def _metric(llm: Any, name: str) -> float:

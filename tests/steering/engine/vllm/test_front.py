@@ -17,6 +17,7 @@ from gateway.commands.engine import vllm_command, vllm_environment
 from gateway.demo.services import Service, ServiceError, free_port, running
 from steering.fence import ATTESTATION_HEADER, AUTH_HEADER, read_attestation, sign
 from tests.steering.engine.vllm.conftest import MakeProgram
+from tests.steering.engine.vllm.test_edit import redirect
 
 pytestmark = pytest.mark.vllm
 
@@ -91,7 +92,7 @@ def claims(reply: tuple[int, dict[str, str], bytes]) -> dict[str, Any]:
 
 def start(model: Path, log: Path, **environment: str) -> Service:
     port = free_port()
-    command = vllm_command(str(model), "tiny", "127.0.0.1", port, "auto", ["--max-model-len", "512"])
+    command = vllm_command(str(model), "tiny", "127.0.0.1", port, "auto", ["--max-model-len", "512"], (2,))
     variables = vllm_environment({**os.environ, "LETHE_ENGINE_KEY": KEY.decode()}, str(model)) | environment
     service = Service("engine", command, variables, log, f"http://127.0.0.1:{port}/health")
     service.port = port  # type: ignore[attr-defined]
@@ -236,6 +237,23 @@ def test_programs_are_checked_and_immutable(server: Server, make_program: MakePr
     assert server.call("PUT", "/lethe/v1/programs/p400002@1", make_program(seed=2).to_bytes())[0] == 201
     assert server.call("DELETE", "/lethe/v1/programs/p400002@1")[0] == 200
     assert server.error("POST", FLAGGED, ask(ALICE, program="p400002@1"))[0] == 404
+
+
+def test_an_activation_edit_is_served_and_attested_and_refused_without_its_site(
+    server: Server, tiny_model: Path
+) -> None:
+    name = "p400004@1"
+    status, message = server.error("PUT", f"/lethe/v1/programs/{name}", redirect(tiny_model, layer=1).to_bytes())
+    assert status == 400
+    assert "edit sites after layer 2: start it with `lethe engine --edit-layers 1`" in message
+    assert server.call("PUT", f"/lethe/v1/programs/{name}", redirect(tiny_model, layer=2).to_bytes())[0] == 201
+    assert server.call("POST", "/lethe/v1/canary", {"program": name})[0] == 200
+    bare, corrupted = content(server.call("POST", BARE, ask())), content(server.call("POST", FLAGGED, ask(ALICE)))
+    moved = server.call("POST", FLAGGED, ask(ALICE, name))
+    assert content(moved) not in (bare, corrupted)
+    said = claims(moved)
+    assert (said["program"], said["edited"], said["cached"]) == (name, [said["masked"]], [0])
+    assert content(server.call("POST", BARE, ask())) == bare
 
 
 def test_the_canary_passes_for_a_program_that_works_and_fails_for_one_that_does_nothing(

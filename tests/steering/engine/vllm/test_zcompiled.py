@@ -1,41 +1,54 @@
-"""The site under torch.compile. In a file that runs last, because compiling takes a minute."""
+"""The sites under torch.compile. In a file that runs last, because compiling takes a minute."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from steering.engine.vllm.bank import EditSites, configured
+from steering.program import AnyProgram
 from tests.steering.engine.vllm.conftest import MakeProgram
 from tests.steering.engine.vllm.driver import Ask, Engine, start
+from tests.steering.engine.vllm.test_edit import CONFIG, projection, redirect
 from tests.steering.engine.vllm.test_isolation import KINDS, close, differs, prompt
 
 pytestmark = pytest.mark.vllm
 
 
+@pytest.fixture(scope="module")
+def eager(tiny_model: Path) -> Iterator[Engine]:
+    """An engine with the same edit sites that compiles nothing."""
+    with start(str(tiny_model), additional_config=CONFIG) as engine:
+        assert engine.error is None, engine.error
+        yield engine
+
+
 def test_compiled_equals_eager(
-    engine: Engine, make_program: MakeProgram, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    eager: Engine, make_program: MakeProgram, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("VLLM_CACHE_ROOT", str(tmp_path))  # no artefact of another run, with or without the site
-    salt = {"lethe": {"sites": ["embed"]}}
-    with start(str(tiny_model), enforce_eager=False, additional_config=salt) as compiled:
+    monkeypatch.setenv("VLLM_CACHE_ROOT", str(tmp_path))  # no artefact of another run, with or without the sites
+    with start(str(tiny_model), enforce_eager=False, additional_config=CONFIG) as compiled:
         assert compiled.error is None, compiled.error
         orders = []
-        for i, kind in enumerate(KINDS):
-            name, program = f"p70000{i}@1", make_program(kind, dims=32).to_bytes()
-            orders.append((name, engine.load(name, program), compiled.load(name, program)))
+        programs: list[AnyProgram] = [make_program(kind, dims=32) for kind in KINDS]
+        for i, program in enumerate((*programs, redirect(tiny_model), projection(tiny_model))):
+            name, data = f"p70000{i}@1", program.to_bytes()
+            orders.append((name, eager.load(name, data), compiled.load(name, data)))
         mixed = [prompt(i, 40) for i in range(12)]
 
         def asks(which: int) -> list[Ask]:
-            chosen = [orders[(i // 2) % 4] for i in range(12)]
+            chosen = [orders[(i // 2) % 6] for i in range(12)]
             return [
                 Ask(ids, [o[0], o[which], 1.0, [5, 12]] if i % 2 else None)
                 for i, (ids, o) in enumerate(zip(mixed, chosen, strict=True))
             ]
 
-        eager, fast = engine.run(asks(1)), compiled.run(asks(2))
+        slow, fast = eager.run(asks(1)), compiled.run(asks(2))
         plain = compiled.run([Ask(ids) for ids in mixed])
-    assert all(close(a, b) for a, b in zip(eager, fast, strict=True))
+    assert all(close(a, b) for a, b in zip(slow, fast, strict=True))
     for i in range(12):
         if i % 2:
             assert differs(fast[i], plain[i])
@@ -47,8 +60,14 @@ def test_the_plugin_changes_the_compile_hash(tiny_model: Path) -> None:
     """An artefact compiled without the site must not be loaded with it."""
     from gateway.commands.engine import vllm_command
 
-    command = vllm_command(str(tiny_model), "tiny", "127.0.0.1", 1, "auto", [])
-    salt = command[command.index("--additional-config") + 1]
+    salt, edits = (
+        command[command.index("--additional-config") + 1]
+        for command in (
+            vllm_command(str(tiny_model), "tiny", "127.0.0.1", 1, "auto", [], layers) for layers in ((), (0, 2))
+        )
+    )
     assert '"sites": ["embed"]' in salt
+    assert configured(json.loads(salt)).layers == ()
+    assert configured(json.loads(edits)) == EditSites((0, 2), 64)
     with start(str(tiny_model)) as bare, start(str(tiny_model), additional_config={"lethe": salt}) as salted:
         assert bare.config_hash() != salted.config_hash()

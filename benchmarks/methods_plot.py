@@ -1,0 +1,41 @@
+"""Picture of `benchmarks.methods`: what leaks, and whether the answers stay on topic, a row per target."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FIGURES = {"on_topic": "on topic", "repetition": "repeated 4-grams", "distinct_2": "distinct-2"}
+
+
+def plot(result: dict[str, Any], path: Path) -> None:
+    """Draw and save."""
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - only for the picture
+
+    targets = result["targets"]
+    figure, axes = plt.subplots(len(targets), 2, figsize=(12, 4 * len(targets)), layout="constrained", squeeze=False)
+    for (name, target), (left, right) in zip(targets.items(), axes, strict=True):
+        rows = target["methods"]
+        places = np.arange(len(rows))
+        for i, (key, colour) in enumerate((("leak@1", "#4c72b0"), ("leak@16", "#dd8452"))):
+            shares = np.array([row[key]["share"] for row in rows.values()])
+            low, high = np.array([row[key]["ci95"] for row in rows.values()]).T
+            place = places + 0.4 * (i - 0.5)
+            left.bar(place, 100 * shares, 0.38, label=key, color=colour)
+            left.errorbar(place, 100 * shares, 100 * np.array([shares - low, high - shares]), fmt="none", color="black")
+        left.set_ylabel("questions with the value, %")
+        left.set_title(f"{name}: leakage of caught questions (n = {target['questions']})")
+        for i, (key, label) in enumerate(FIGURES.items()):
+            right.bar(places + 0.27 * (i - 1), [row[key] for row in rows.values()], 0.25, label=label)
+        right.set_title(f"{name}: are the answers language? (perplexity in brackets)")
+        right.set_ylim(0, 1.3)
+        left.set_xticks(places, [label.replace(" ", "\n") for label in rows])
+        right.set_xticks(
+            places, [label.replace(" ", "\n") + f"\n({row['perplexity']:.1f})" for label, row in rows.items()]
+        )
+        left.set_ylim(0, 120)
+        left.legend(loc="upper right", ncols=2)
+        right.legend(loc="upper right", ncols=3)
+    figure.savefig(path, dpi=120)
