@@ -14,8 +14,10 @@ from starlette.exceptions import HTTPException
 
 from gateway.access import Access
 from gateway.audit import AuditLog
+from gateway.carrying import Carrying
 from gateway.edge import Edge
 from gateway.errors import LetheError, MethodNotAllowedError, NotFoundError, RequestError
+from gateway.fields import TOKEN_FIELDS
 from gateway.ledger import Ledger
 from gateway.lifecycle import Lifecycle, Scanner
 from gateway.look import OutputScanner
@@ -26,8 +28,6 @@ from gateway.settings import Settings
 from gateway.store import LoadedPolicy, load_policies
 from gateway.upstream import Upstream
 
-TOKEN_FIELDS = ("logprob_token_ids", "return_token_ids", "return_tokens_as_token_ids")
-"""Request fields that make an answer show tokens as numbers. `stop_token_ids` are open; see `Lifecycle.judge`."""
 ROUTES = frozenset({chat.PATH, completions.PATH, models.PATH, "/healthz", "/readyz", "/metrics"})
 
 
@@ -48,8 +48,8 @@ def create_app(settings: Settings, guard: Scanner | None = None, output: OutputS
     if settings.upstream.engine_key is None and any(policy.intervenes for policy in policies):
         raise ValueError("upstream.engine_key: policies that intervene need it; set LETHE_ENGINE_KEY on both sides")
     if guard is None and policies:
-        guard = build_guard(policies, settings.guard.alpha)
-    watched = [policy for policy in policies if policy.active.rules.output == "enforce"]
+        guard = build_guard(policies, settings.guard.alpha, settings.guard.samples)
+    watched = [policy for policy in policies if policy.active.rules.output != "off"]
     if unreadable := sorted(settings.allow_fields.intersection(TOKEN_FIELDS)) if watched else []:
         raise ValueError(
             f"allow_fields: {', '.join(unreadable)} put token ids into answers, which no output guard reads"
@@ -62,7 +62,8 @@ def create_app(settings: Settings, guard: Scanner | None = None, output: OutputS
     upstream = Upstream(settings.upstream)
     programs = Programs(upstream, policies, metrics)
     access = Access(settings.keys, settings.allow_anonymous)
-    lifecycle = Lifecycle(settings, access, upstream, programs, policies, guard, output, ledger, secret)
+    carrying = Carrying(upstream)
+    lifecycle = Lifecycle(settings, access, upstream, programs, carrying, policies, guard, output, ledger, secret)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -90,11 +91,13 @@ def create_app(settings: Settings, guard: Scanner | None = None, output: OutputS
     return app
 
 
-def build_guard(policies: Sequence[LoadedPolicy], alpha: float) -> Scanner:
-    """The guard of all policies; imports its libraries only here."""
+def build_guard(policies: Sequence[LoadedPolicy], alpha: float, samples: Path | None = None) -> Scanner:
+    """The guard of all policies; imports its libraries only here. Raises `ValueError`, also for unusable samples."""
     from guards.guard import Guard  # noqa: PLC0415 - a gateway without policies must not load encoders
+    from guards.samples import read_samples  # noqa: PLC0415
 
-    return Guard.from_parts({policy.number: policy.guard for policy in policies}, alpha=alpha)
+    own = read_samples(samples) if samples is not None else ()
+    return Guard.from_parts({policy.number: policy.guard for policy in policies}, alpha=alpha, samples=own)
 
 
 def build_output(policies: Sequence[LoadedPolicy]) -> OutputScanner:

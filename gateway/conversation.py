@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from gateway.fields import TEXT_PARTS, is_token_ids
+from guards.finding import CANDIDATES
 from guards.verdict import TextPart
 
 Detokenize = Callable[[list[int]], Awaitable[str]]
@@ -90,6 +91,9 @@ def _add_schema(conversation: Conversation, path: str, value: Any) -> None:
     conversation.add(path, TOOL_DEFINITION, joined_strings(value))
     for pointer, text in prose(path, value):
         conversation.add(pointer, TOOL_DESCRIPTION, text)
+    for pointer, names in properties(path, value):
+        if len(names) >= CANDIDATES:
+            conversation.add(pointer, TOOL_DEFINITION, "\n".join(names))
 
 
 def _add_decoded(conversation: Conversation, path: str, role: str, text: str) -> None:
@@ -139,6 +143,19 @@ def prose(path: str, value: Any) -> Iterator[tuple[str, str]]:
             stack += reversed(
                 [(f"{pointer}/{_escaped(key)}", item, found or key in PROSE) for key, item in node.items()]
             )
+
+
+def properties(path: str, value: Any) -> Iterator[tuple[str, list[str]]]:
+    """The names of the properties of every object of a schema, with the JSON pointer of `properties`."""
+    stack = [(path, value)]
+    while stack:
+        pointer, node = stack.pop()
+        if isinstance(node, list):
+            stack += reversed([(f"{pointer}/{i}", item) for i, item in enumerate(node)])
+        elif isinstance(node, dict):
+            stack += reversed([(f"{pointer}/{_escaped(key)}", item) for key, item in node.items()])
+            if isinstance(node.get("properties"), dict):
+                yield f"{pointer}/properties", list(node["properties"])
 
 
 def joined_strings(value: Any) -> str:

@@ -72,6 +72,21 @@ class Refuse:
 Decision = Pass | Intervene | Refuse
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is known of a request when it is sent: what was decided, from what, and who looks at the answer."""
+
+    decision: Decision
+    conversation: Conversation
+    verdicts: Mapping[str, Verdict]
+    watching: Sequence[ActivePolicy]
+
+    @property
+    def numbers(self) -> list[str]:
+        """Numbers of the policies that look at the answer."""
+        return [policy.number for policy in self.watching]
+
+
 def applicable(policies: Iterable[ActivePolicy], model: str, tenant: str, today: date) -> list[ActivePolicy]:
     """Policies that hold for a request: not off, not expired, in scope."""
     return [
@@ -145,17 +160,16 @@ def decide(verdicts: Mapping[str, Verdict], policies: Sequence[ActivePolicy], co
 
 def watching(policies: Iterable[ActivePolicy]) -> list[ActivePolicy]:
     """Applicable policies that look through answers, those that only watch included: all answers are held alike."""
-    return [policy for policy in policies if policy.rules.output == "enforce"]
+    return [policy for policy in policies if policy.rules.output != "off"]
 
 
-def reconsider(
-    looked: Looked,
-    policies: Sequence[ActivePolicy],
-    verdicts: Mapping[str, Verdict],
-    conversation: Conversation,
-    done: Decision,
-) -> Decision:
-    """Decide about an answer. `policies` are the watching ones, `done` is the decision under which it was made.
+def streams(policies: Iterable[ActivePolicy]) -> bool:
+    """Whether all of the policies that look through answers let plain streams leave meanwhile."""
+    return all(policy.rules.output == "stream" for policy in policies)
+
+
+def reconsider(looked: Looked, judged: Judged, done: Decision) -> Decision:
+    """Decide about an answer; `done` is the decision under which it was made.
 
     An answer that tells what an acting policy forgets is asked for again, with the content of every text masked (of a
     batch: of the rows concerned), because nothing says which words led to it. Where the same treatment gave the answer,
@@ -164,10 +178,11 @@ def reconsider(
 
     Outcomes are those of policies whose values were told, or whose look failed.
     """
+    conversation, verdicts = judged.conversation, judged.verdicts
     outcomes: list[Outcome] = []
     acting: list[ActivePolicy] = []
     failed = False
-    for policy in sorted(policies, key=lambda p: p.number):
+    for policy in sorted(judged.watching, key=lambda p: p.number):
         finding = looked.findings.get(policy.number)
         enforcing = enforced(policy, conversation.first_user_text)
         if finding is None or not finding.ran:

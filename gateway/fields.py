@@ -266,6 +266,11 @@ CHAT: dict[str, Treatment] = {
 
 COMPLETIONS: dict[str, Treatment] = {**_SAMPLING, "prompt": prompt, "suffix": Fixed.OPENABLE, "best_of": Fixed.REFUSE}
 
+TOKEN_FIELDS = ("logprob_token_ids", "return_token_ids", "return_tokens_as_token_ids")
+"""Fields that make an answer show tokens as numbers, which no output guard reads: closed where there is one."""
+STOPPED_BY = "stop_token_ids"
+"""A field that makes an answer name the token that ended it by its number: refused where answers are looked at."""
+
 FIELDS: dict[str, dict[str, Treatment]] = {"/v1/chat/completions": CHAT, "/v1/completions": COMPLETIONS}
 REQUIRED: dict[str, tuple[str, ...]] = {
     "/v1/chat/completions": ("model", "messages"),

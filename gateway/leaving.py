@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,17 +11,13 @@ import orjson
 
 from gateway.conversation import joined_strings
 from gateway.errors import UpstreamFailedError
-from gateway.stream import DONE
+from gateway.stream import DONE, data_of, split
+from guards.finding import AROUND, BARRIER
 
 SILENT = frozenset(("id", "object", "model", "role", "type", "finish_reason", "system_fingerprint", "service_tier"))
 """Fields whose words the protocol chooses, never the model."""
-AROUND = 6
-"""Tokens of the chosen path on both sides of an alternative."""
-BARRIER = " \ua66e "
-"""A word that no name holds, between two texts in one."""
 PIECE = 500_000
 """Characters of one text of alternatives; long answers with many of them become several."""
-_FRAME_END = re.compile(rb"\r?\n\r?\n")
 
 Path = tuple[str | int, ...]
 Step = tuple[str, Sequence[str]]
@@ -71,15 +66,12 @@ def leaving(body: bytes, *, streamed: bool) -> list[Leaving]:
 
 def _chunks(body: bytes, around: _Choice) -> Iterator[Mapping[str, Any]]:
     """The events of a stream; lines that are no data are kept as texts."""
-    for frame in _FRAME_END.split(body):
-        data: list[bytes] = []
+    for frame in split(body):
         for line in frame.splitlines():
-            if line.startswith(b"data:"):
-                data.append(line[5:])
-            else:
+            if line and not line.startswith(b"data:"):
                 around.texts.setdefault((), []).append(line.decode("utf-8", "replace") + "\n")
-        whole = b"\n".join(data).strip()
-        if whole and whole != DONE[0][5:].strip():
+        whole = data_of(frame)
+        if whole and whole != data_of(DONE[0]):
             yield _parsed(whole)
 
 

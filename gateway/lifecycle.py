@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 import time
@@ -18,20 +17,34 @@ from starlette.responses import Response
 
 from gateway.access import Access
 from gateway.body import parse_body, read_body
-from gateway.checks import unsupported
+from gateway.carrying import Carrying, over_said
 from gateway.conversation import Conversation, collect
-from gateway.decision import ActivePolicy, Decision, Intervene, Pass, Refuse, applicable, decide, reconsider, watching
+from gateway.decision import (
+    ActivePolicy,
+    Intervene,
+    Judged,
+    Pass,
+    Refuse,
+    applicable,
+    decide,
+    streams,
+    watching,
+)
 from gateway.disconnect import ClientGoneError, UntilDisconnect
 from gateway.errors import LetheError, NotProtectedError, UnscannableError
+from gateway.guarded import attempt, attempt_aside
 from gateway.ledger import Entry, Ledger
-from gateway.look import NOT_LOOKED, OutputScanner, choosing, look
+from gateway.look import OutputScanner, choosing
+from gateway.plain import plain
 from gateway.programs import UNAVAILABLE, Programs
 from gateway.refusal import refusal
 from gateway.relay import StreamRelay
-from gateway.sanitize import Sanitised, sanitize
+from gateway.sanitize import Sanitised, require_text, sanitize
 from gateway.settings import Settings
 from gateway.store import LoadedPolicy
 from gateway.upstream import Reply, Upstream, failure
+from gateway.watch import Watch
+from gateway.watching import WatchedStream
 from gateway.withheld import Withheld, withhold
 from guards.verdict import TextPart, Verdict
 from steering.plan import Plan, cache_salt, plan
@@ -51,16 +64,6 @@ class Scanner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """What is known of a request when it is sent: what was decided, from what, and who looks at the answer."""
-
-    decision: Decision
-    conversation: Conversation
-    verdicts: Mapping[str, Verdict]
-    watching: Sequence[ActivePolicy]
-
-
-@dataclass(frozen=True, slots=True)
 class Lifecycle:
     """Everything an inference request meets on its way; built once by `gateway.app.create_app`."""
 
@@ -68,6 +71,7 @@ class Lifecycle:
     access: Access
     upstream: Upstream
     programs: Programs
+    carrying: Carrying
     policies: Sequence[LoadedPolicy]
     guard: Scanner | None
     output: OutputScanner | None
@@ -119,11 +123,12 @@ class Lifecycle:
         policies = applicable([policy.active for policy in self.policies], asked.model, tenant, today)
         if not policies:
             return Judged(Pass(), Conversation(), {}, ())
-        if asked.body.get("stop_token_ids") and watching(policies):
-            raise unsupported("stop_token_ids")  # an answer names the one that ended it by its number
+        watched = watching(policies)
+        if watched:
+            require_text(asked)
         conversation = await collect(asked.body, lambda tokens: self.upstream.detokenize(asked.model, tokens))
-        verdicts = await self.scan(conversation, policies)
-        return Judged(decide(verdicts, policies, conversation), conversation, verdicts, watching(policies))
+        verdicts = await self.scan(conversation, policies, [policy.number for policy in watched])
+        return Judged(decide(verdicts, policies, conversation), conversation, verdicts, watched)
 
     async def send(self, decision: Intervene | Pass, route: str, asked: Sanitised, entry: Entry) -> Reply:
         """Ask the engine. Raises `LetheError` for an answer that is not a 200, or a flagged one without proof."""
@@ -141,14 +146,19 @@ class Lifecycle:
         """Look at the whole answer before it leaves; ask once more under the intervention where it tells too much.
 
         The second answer ends like `response: refusal` if it tells a value too: by chance, or because the client gave
-        it. Nothing is said in between, and the client sees one answer with the usage of that one.
+        it. Nothing is said in between, and the client sees one answer with the usage of that one. A plain stream leaves
+        while it is looked at where all the policies allow it and the model's template lets it be taken up again.
         """
+        watch = Watch(self.output, judged, asked.body, self.settings.guard.inline_chars, self.ledger.metrics)
+        live = reply.streamed and streams(judged.watching) and plain(route, asked.body)
+        if live and await self.carrying.able(asked.model, self.programs.boot):
+            return self.streamed(reply, watch, route, asked, entry)
         answer = await withhold(reply)
-        decision = await self.told(answer, judged, judged.decision, asked)
+        decision = await watch.told(answer, judged.decision)
         entry.reconsider(decision)
         if isinstance(decision, Intervene):
             answer = await withhold(await self.send(decision, route, asked, entry))
-            second = await self.told(answer, judged, decision, asked)
+            second = await watch.told(answer, decision)
             # the same treatment would give the same answer
             decision = Refuse("output", second.outcomes) if isinstance(second, Intervene) else second
             entry.reconsider(decision)
@@ -157,54 +167,57 @@ class Lifecycle:
         entry.close(200)
         return answer.response()
 
-    async def told(self, answer: Withheld, judged: Judged, done: Decision, asked: Sanitised) -> Decision:
-        """Ask the output guard about an answer, and decide. What fails in it closes the door, like a failing guard."""
-        if self.output is None:
-            return reconsider(NOT_LOOKED, judged.watching, judged.verdicts, judged.conversation, done)
-        started = time.perf_counter()
-        numbers = [policy.number for policy in judged.watching]
-        looked = NOT_LOOKED
-        try:
-            task = partial(look, self.output, judged.conversation, judged.verdicts, numbers, answer, asked.body)
-            size = len(answer.body) + sum(len(part.text) for part in judged.conversation.parts)
-            # every policy looks by itself
-            looked = (
-                task() if size * len(numbers) <= self.settings.guard.inline_chars else await asyncio.to_thread(task)
-            )
-        except Exception as error:  # whatever happens in a guard must close the door, and must not quote the answer
-            log.error("the output guard failed with %s", type(error).__name__)  # noqa: TRY400 - a traceback quotes it
-        self.ledger.metrics.output_seconds.observe(time.perf_counter() - started)
-        return reconsider(looked, judged.watching, judged.verdicts, judged.conversation, done)
+    def streamed(self, reply: Reply, watch: Watch, route: str, asked: Sanitised, entry: Entry) -> Response:
+        """A stream that leaves while it is looked at."""
 
-    async def scan(self, conversation: Conversation, policies: Sequence[ActivePolicy]) -> Mapping[str, Verdict]:
-        """Verdicts by policy number; empty, which means "not run", where the guard failed."""
+        async def again(decision: Intervene, said: str) -> Reply | None:
+            if not said:
+                return await self.send(decision, route, asked, entry)
+            rest = await self.carrying.rest(asked, said)
+            if rest is None:
+                return None
+            return await self.send(over_said(decision, asked.body, said), route, rest, entry)
+
+        async def measured(said: str) -> tuple[int, int] | None:
+            usage = (asked.body.get("stream_options") or {}).get("include_usage")
+            return await self.carrying.lengths(asked.body, said) if usage and said else None
+
+        def refused(decision: Refuse) -> bytes:
+            return self.refusal(decision, route, asked, entry).body
+
+        source = WatchedStream(reply, watch, again=again, refused=refused, measured=measured, noted=entry.reconsider)
+        return StreamRelay(source, entry.close)
+
+    async def scan(
+        self, conversation: Conversation, policies: Sequence[ActivePolicy], looking: Sequence[str]
+    ) -> Mapping[str, Verdict]:
+        """Verdicts by policy number; empty, which means "not run", where the guard failed.
+
+        `looking`: numbers of the policies that look through answers.
+        """
         if self.guard is None:
             return {}
         started = time.perf_counter()
-        task = partial(self._verdicts, self.guard, conversation.parts, policies)
+        task = partial(self._verdicts, self.guard, conversation.parts, [policy.number for policy in policies], looking)
         # the guard reads a text once for all policies; those that look through answers read it again, each by itself
-        size = sum(len(part.text) + BORDER for part in conversation.parts) * max(1, len(watching(policies)))
-        try:
-            # long texts would hold up everybody else's streams
-            verdicts = task() if size <= self.settings.guard.inline_chars else await asyncio.to_thread(task)
-        except Exception as error:  # whatever happens in a guard must close the door, and must not quote the text
-            log.error("the guard failed with %s", type(error).__name__)  # noqa: TRY400 - a traceback quotes the text
+        size = sum(len(part.text) + BORDER for part in conversation.parts) * max(1, len(looking))
+        verdicts = await attempt_aside(task, "the guard", size=size, inline=self.settings.guard.inline_chars)
+        if verdicts is None:
             return {}
         self.ledger.metrics.guard_seconds.observe(time.perf_counter() - started)
         return verdicts
 
     def _verdicts(
-        self, guard: Scanner, parts: Sequence[TextPart], policies: Sequence[ActivePolicy]
+        self, guard: Scanner, parts: Sequence[TextPart], policies: Sequence[str], looking: Sequence[str]
     ) -> Mapping[str, Verdict]:
         """Verdicts by policy number; a policy that looks through answers also looks at what one may be chosen from."""
-        verdicts = {verdict.policy: verdict for verdict in guard.scan(parts, [policy.number for policy in policies])}
-        looking = [policy.number for policy in watching(policies)]
+        verdicts = {verdict.policy: verdict for verdict in guard.scan(parts, policies)}
         if self.output is None or not looking:
             return verdicts
-        try:
-            return choosing(self.output, parts, verdicts, looking)
-        except Exception as error:  # must neither quote the text nor lose what the guard itself has found
-            log.error("the output guard failed with %s", type(error).__name__)  # noqa: TRY400 - a traceback quotes it
+        # a failure must not lose what the guard itself has found
+        chosen = attempt(partial(choosing, self.output, parts, verdicts, looking), "the output guard")
+        if chosen is not None:
+            return chosen
         return {n: v if v.flagged or n not in looking else v._replace(ran=False) for n, v in verdicts.items()}
 
     def plan(self, decision: Intervene | Pass, route: str, asked: Sanitised, tenant: str) -> Plan:
@@ -249,6 +262,10 @@ class Lifecycle:
 
     def refuse(self, decision: Refuse, route: str, asked: Sanitised, entry: Entry) -> Response:
         """Answer without the engine. Raises `NotProtectedError` and `UnscannableError`."""
+        return self.refusal(decision, route, asked, entry).response()
+
+    def refusal(self, decision: Refuse, route: str, asked: Sanitised, entry: Entry) -> Withheld:
+        """The answer without the engine; accounts for it. Raises like `refuse`."""
         if decision.reason == "guard":
             raise NotProtectedError(UNAVAILABLE)
         if decision.reason == "unscannable":
@@ -257,4 +274,4 @@ class Lifecycle:
             )
         body, content_type = refusal(route, asked.body)
         entry.close(200, "refusal")
-        return Withheld(body, content_type, bool(asked.body.get("stream"))).response()
+        return Withheld(body, content_type, bool(asked.body.get("stream")))

@@ -14,6 +14,17 @@ from guards.verdict import Span, TextPart, Verdict
 _ROW = "/prompt/"
 
 
+class Follower(Protocol):
+    """Follows one answer while it comes; `guards.following.Following` is one. One call at a time."""
+
+    @property
+    def safe(self) -> int:
+        """Characters that may leave, as far as the answer was read."""
+
+    def read(self, piece: str) -> list[Finding]:
+        """One finding per policy about all that has come, with the next piece of it."""
+
+
 class OutputScanner(Protocol):
     """What the gateway needs of an output guard; `guards.output.OutputGuard` is one. Thread-safe."""
 
@@ -25,6 +36,9 @@ class OutputScanner(Protocol):
         policies: Collection[str],
     ) -> list[Finding]:
         """One finding per policy named."""
+
+    def follow(self, asked: Sequence[TextPart], verdicts: Mapping[str, Verdict], policies: Collection[str]) -> Follower:
+        """Begin to follow an answer of one text."""
 
     def offered(
         self, asked: Sequence[TextPart], verdicts: Mapping[str, Verdict], policies: Collection[str]
@@ -92,8 +106,17 @@ def look(
 
 
 def _of_row(verdicts: Mapping[str, Verdict], place: int | None) -> dict[str, Verdict]:
-    """The verdicts that speak of one row: a flagged one has spans in it; one that is not flagged points nowhere."""
-    return {number: verdict for number, verdict in verdicts.items() if not verdict.flagged or _points(verdict, place)}
+    """The verdicts as they are on one row, as far as they know its p-value.
+
+    One that does not know it speaks of every row, unless it is flagged and points at others.
+    """
+    of_row = {}
+    for number, verdict in verdicts.items():
+        if place is not None and place < len(verdict.rows):
+            of_row[number] = verdict._replace(p_value=verdict.rows[place])
+        elif not verdict.flagged or _points(verdict, place):
+            of_row[number] = verdict
+    return of_row
 
 
 def _points(verdict: Verdict, place: int | None) -> bool:

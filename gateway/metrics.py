@@ -33,7 +33,10 @@ class Metrics:
             registry=self.registry,
         )
         self.output_seconds = Histogram(
-            "lethe_output_seconds", "Time in the output guard per answer.", buckets=_FAST, registry=self.registry
+            "lethe_output_seconds",
+            "Time in the output guard per look at an answer.",
+            buckets=_FAST,
+            registry=self.registry,
         )
         self.upstream_seconds = Histogram(
             "lethe_upstream_seconds", "Time until the upstream's answer began.", buckets=_SLOW, registry=self.registry

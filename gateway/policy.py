@@ -50,11 +50,14 @@ class Rules(BaseModel):
         "lets an answer repeat what one text of the request says of a subject; a request that names the subject is "
         "flagged as before.",
     )
-    output: Literal["off", "enforce"] = Field(
+    output: Literal["off", "enforce", "stream"] = Field(
         "off",
         description="enforce: every answer of the models in scope is held back as a whole, streams too, and looked "
         "through; one that tells a forgotten value is asked for again under the intervention. Clients of a stream wait "
-        "for the whole answer.",
+        "for the whole answer. stream: the same, but plain streams (one chat answer of text; no tools, grammar, stop "
+        "strings, penalties or log-probabilities) leave some words behind the look; what was said before a value is "
+        "then gone on with. A value that was said before its subject may have left when the subject comes, which then "
+        "does not leave. One policy with enforce holds back the streams of all.",
     )
     scope: Scope = Scope()
     expires: date | None = Field(None, description="The policy is inactive from this day on.")

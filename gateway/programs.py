@@ -44,6 +44,11 @@ class Programs:
         """Whether any policy intervenes in the engine at all."""
         return bool(self._policies)
 
+    @property
+    def boot(self) -> str | None:
+        """Name of the engine's present run, as far as it is known; another one after every restart."""
+        return self._boot
+
     def problems(self, today: date) -> dict[str, str]:
         """Policy number -> why it cannot be carried out. Empty when everything is confirmed."""
         return {p.number: text for p in self._in_force(today) if (text := self._problems[p.number]) is not None}

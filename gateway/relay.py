@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from typing import Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -11,9 +12,22 @@ from starlette.types import Receive, Scope, Send
 from gateway.disconnect import ClientGoneError, UntilDisconnect
 from gateway.errors import LetheError, UpstreamFailedError
 from gateway.stream import Frames, error_event, only_comments
-from gateway.upstream import Reply
 
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+
+
+class Source(Protocol):
+    """What is relayed: a `gateway.upstream.Reply`, or a `gateway.watching.WatchedStream`."""
+
+    @property
+    def content_type(self) -> str:
+        """The media type with its parameters."""
+
+    def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The stream as it comes. Raises `LetheError`."""
+
+    def close(self) -> None:
+        """Drop the connection unless the stream was read to its end."""
 
 
 class StreamRelay(Response):
@@ -25,7 +39,7 @@ class StreamRelay(Response):
     status and what went wrong, or None, also when the client leaves.
     """
 
-    def __init__(self, reply: Reply, finished: Callable[[int, str | None], None]) -> None:
+    def __init__(self, reply: Source, finished: Callable[[int, str | None], None]) -> None:
         super().__init__(None, 200, {**STREAM_HEADERS, "content-type": reply.content_type})
         del self.headers["content-length"]
         self._reply, self._finished, self._opened = reply, finished, False

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.checks import Fixed, string, unsupported
 from gateway.errors import RequestError
-from gateway.fields import FIELDS, REQUIRED
+from gateway.fields import FIELDS, REQUIRED, STOPPED_BY
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +51,9 @@ def sanitize(route: str, body: dict[str, Any], allowed: Collection[str] = ()) ->
         if name not in kept:
             raise RequestError(f"{name} is missing.", param=name, code="missing_parameter")
     return Sanitised(kept, salt)
+
+
+def require_text(asked: Sanitised) -> None:
+    """Raise `RequestError` for a field that makes an answer say with numbers what an output guard reads as text."""
+    if asked.body.get(STOPPED_BY):
+        raise unsupported(STOPPED_BY)

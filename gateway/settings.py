@@ -100,10 +100,15 @@ class GuardSettings(_Part):
     """How the guards decide."""
 
     alpha: float = Field(
-        0.005,
+        0.001,
         gt=0,
         lt=1,
         description="Target for the share of harmless requests that any policy flags, over all active policies.",
+    )
+    samples: Path | None = Field(
+        None,
+        description="JSON lines of harmless requests of your own traffic, {'text': ...} or {'messages': [...]}, read "
+        "at start: the target then holds for them as well. At least 1/alpha of them, none about what is forgotten.",
     )
     inline_chars: int = Field(
         4096, ge=0, description="Requests with more text than this are scanned outside of the event loop."

@@ -52,8 +52,10 @@ def load_policy_bundle(bundle: Bundle, where: Path) -> LoadedPolicy:
     except ValidationError as error:
         fields = ", ".join(".".join(map(str, e["loc"])) for e in error.errors(include_input=False))
         raise BundleError(f"{where}: the policy does not fit this version of lethe ({fields}); compile again") from None
-    if policy.rules.output == "enforce" and "output" not in bundle.sensitive:
-        raise BundleError(f"{where}: rules.output is enforce, but the bundle has no index of values; compile again")
+    if policy.rules.output != "off" and "output" not in bundle.sensitive:
+        raise BundleError(
+            f"{where}: rules.output is {policy.rules.output}, but the bundle has no index of values; compile again"
+        )
     manifest = bundle.manifest
     active = ActivePolicy(manifest.number, manifest.program_id, manifest.mask, policy.rules)
     return LoadedPolicy(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from gateway.errors import LetheError, UpstreamFailedError
 
 DONE = (b"data: [DONE]", b"data:[DONE]")
 MAX_HELD = 1024 * 1024
+_FRAME = re.compile(rb".+?(?:\r?\n\r?\n|\Z)", re.DOTALL)
 
 
 class Frames:
@@ -44,6 +48,16 @@ class Frames:
             complete = rest in DONE
             return (self._held if complete else b""), complete
         return self._held, self._tail.rstrip().endswith(DONE)
+
+
+def split(frames: bytes) -> Iterator[bytes]:
+    """Whole frames one by one, each with the empty line at its end; joined they are the same bytes."""
+    return (match[0] for match in _FRAME.finditer(frames))
+
+
+def data_of(frame: bytes) -> bytes:
+    """The data of one frame, lines joined; empty where it has none."""
+    return b"\n".join(line[5:] for line in frame.splitlines() if line.startswith(b"data:")).strip()
 
 
 def only_comments(frames: bytes) -> bool:

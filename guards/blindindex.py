@@ -116,6 +116,11 @@ class BlindIndex:
         """Prepare the key, once for all texts."""
         object.__setattr__(self, "digests", Digests(self.key))
 
+    @property
+    def longest(self) -> int:
+        """Words of the longest spelling, or letters of the longest one that is found in letters written apart."""
+        return max((*(lengths.bit_length() for lengths in self.heads.values()), *self.glued), default=1)
+
     def find(self, words: Sequence[str], *, apart: Iterable[str] = ()) -> Counter[int]:
         """Numbers of the items in a text of canonical words, and how often each is found.
 

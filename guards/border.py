@@ -3,34 +3,52 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from guards.blindindex import LONGEST
+from guards.blindindex import LONGEST, BlindIndex
+from guards.finding import BARRIER, OPENINGS
 from guards.verdict import TextPart
+from guards.wording import Wording, Words, counted
 
-BARRIER = "\ua66e"
-"""A word that no name holds; it parts the texts of an answer's alternatives."""
 REACH = 384
 """Characters on one side of the border."""
-OPENINGS = 280
-"""Alternatives that can begin with the answer: twice 20 of each of the first seven tokens; see `gateway.leaving`."""
 _SAID = re.compile(r"/messages/\d+/content(?:/\d+/text)?")
 _PROMPT = re.compile(r"/prompt(?:/\d+)?")
 
 
-def tail(asked: Sequence[TextPart]) -> str:
+@dataclass(frozen=True, slots=True)
+class Border:
+    """The last words of a request, and the same words with the first ones of an answer behind them, `count` times."""
+
+    count: int
+    before: list[Words]
+    joined: list[Words]
+
+    def crossed(self, index: BlindIndex) -> Iterator[int]:
+        """Numbers of the items that end in the answer: there are more of them than the request's words hold."""
+        joined = counted(index, self.joined)
+        before = counted(index, self.before) if joined else joined
+        return (number for number, times in joined.items() if times > self.count * before[number])
+
+
+def border(asked: Sequence[TextPart], answer: Sequence[str], wording: Wording) -> Border:
+    """The words around the place where the answer goes on with the request. Raises `UnreadError`."""
+    before, after = _tail(asked), _heads(answer)
+    alone = wording.readable(before) if before and after else None
+    if alone is None:
+        return Border(0, [], [])
+    return Border(len(after), alone, wording.words([BARRIER.join(before + head for head in after)]))
+
+
+def _tail(asked: Sequence[TextPart]) -> str:
     """The last words of what an answer goes on with: the last message of the assistant, else the prompt."""
     said = [part.text for part in asked if part.role == "assistant" and _SAID.fullmatch(part.path)]
     before = said or [part.text for part in asked if _PROMPT.fullmatch(part.path)]
     return "".join(re.findall(r"\S+\s*|\s+", before[-1][-REACH:])[-LONGEST:]) if before else ""
 
 
-def heads(answer: Iterable[str]) -> list[str]:
+def _heads(answer: Iterable[str]) -> list[str]:
     """The first words of every text, and of every alternative that can begin with the answer; each once."""
-    texts = (piece for text in answer for piece in _opened(text))
+    texts = (piece for text in answer for piece in text.split(BARRIER, OPENINGS)[:OPENINGS])
     return sorted({"".join(re.findall(r"\s*\S+", text[:REACH])[:LONGEST]) for text in texts} - {""})
-
-
-def _opened(text: str) -> list[str]:
-    """The alternatives of a text, or the text; the spaces around a barrier belong to it."""
-    return text.split(f" {BARRIER} ", OPENINGS)[:OPENINGS]

@@ -1,8 +1,19 @@
-"""What the output guard says about one answer; free of imports, so that a gateway without policies loads nothing."""
+"""What the output guard says, and how it is asked; free of imports, for a gateway that has no policies."""
 
 from __future__ import annotations
 
 from typing import Literal, NamedTuple
+
+BARRIER = " \ua66e "
+"""A word that no name holds, with the spaces around it: it parts the texts of an answer's alternatives."""
+AROUND = 6
+"""Tokens of the chosen path that stand on both sides of an alternative."""
+OPENINGS = 2 * 20 * (AROUND + 1)
+"""Alternatives that can begin with the answer: of each of the first tokens, as many as stand before an alternative and
+one, 20 (the most that an engine shows), each alone and with what follows."""
+
+CANDIDATES = 3
+"""So many choices of one list, one of them a value of a policy, offer candidates of one attribute."""
 
 Rule = Literal["none", "pair", "alone", "doubtful"]
 

@@ -28,10 +28,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from guards.blindindex import Alone, BlindIndex, Item, apart, canonical, index_of, words_of
+from guards.blindindex import Alone, BlindIndex, Item, canonical, index_of
 from guards.calibrate import Corpus
 from guards.reading import Reader, Reading
 from guards.spec import GuardSpec
+from guards.wording import counted, in_views
 
 COMMON = 0.05
 """Share of harmless texts above which a value proves nothing."""
@@ -100,8 +101,7 @@ def build(spec: GuardSpec, base: Path, key: bytes, reader: Reader, corpus: Corpu
 
 def found_in(index: BlindIndex, reading: Reading) -> set[int]:
     """Numbers of the items in any view of a text."""
-    views = ((words_of(view.view), apart(view.view) if view.loose else ()) for view in reading.views)
-    return {number for words, runs in views for number in index.find(words, apart=runs)}
+    return set(counted(index, in_views(reading)))
 
 
 def _entries(spec: GuardSpec, values: Sequence[str], reader: Reader) -> dict[tuple[str, ...], _Entry]:

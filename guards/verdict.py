@@ -45,6 +45,7 @@ class Verdict(NamedTuple):
         ran: False means "not run", which is never "passed".
         described: spans of the words without which, and without the matched names, nothing would be flagged; merged
             and sorted. To corrupt the names alone would leave a question that can be answered.
+        rows: p-values of the rows of a batch, by the number of the part; empty for a conversation.
     """
 
     policy: str
@@ -57,6 +58,7 @@ class Verdict(NamedTuple):
     truncated: bool = False
     ran: bool = True
     described: tuple[Span, ...] = ()
+    rows: tuple[float, ...] = ()
 
 
 def joined(verdicts: Sequence[Verdict]) -> Verdict:
@@ -76,4 +78,5 @@ def joined(verdicts: Sequence[Verdict]) -> Verdict:
         described=placed("described"),
         truncated=any(verdict.truncated for verdict in verdicts),
         ran=all(verdict.ran for verdict in verdicts),
+        rows=tuple(verdict.p_value for verdict in verdicts),
     )

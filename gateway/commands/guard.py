@@ -32,7 +32,7 @@ def guard() -> None:
 def try_text(
     text: Annotated[str, typer.Argument(help="What to ask the guards about; - reads standard input.")],
     bundle: Annotated[list[Path], typer.Option(help="Folder of a bundle; may be given several times.")],
-    alpha: Annotated[float, typer.Option(help="`guard.alpha` of the settings.")] = 0.005,
+    alpha: Annotated[float, typer.Option(help="`guard.alpha` of the settings.")] = 0.001,
     role: Annotated[str, typer.Option(help="Role of the text, e.g. user, system, tool.")] = "user",
     reveal: Annotated[bool, typer.Option(help="Show names and, with --policy, the nearest example.")] = False,
     policy: Annotated[

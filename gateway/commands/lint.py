@@ -30,7 +30,7 @@ def lint(
     traffic: Annotated[
         Path | None, typer.Option(help="JSON lines of {text}: harmless requests of your own.", exists=True)
     ] = None,
-    alpha: Annotated[float, typer.Option(help="`guard.alpha` of the settings.")] = 0.005,
+    alpha: Annotated[float, typer.Option(help="`guard.alpha` of the settings.")] = 0.001,
     reveal: Annotated[bool, typer.Option(help="Show the names and texts behind the objections.")] = False,
     strict: Annotated[bool, typer.Option(help="Refuse what there are warnings about.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

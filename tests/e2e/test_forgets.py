@@ -5,19 +5,28 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import yaml
 
 from gateway.demo.asking import ask_all, equal
 from gateway.demo.scoring import decisions, read_rows
-from gateway.demo.services import ServiceError, engine
+from gateway.demo.services import ServiceError, engine, free_port, gateway, running
+from gateway.policy import ForgetPolicy
+from guards.blindindex import Item, index_of, words_of
+from guards.normalize import Normalizer
+from guards.output import OutputGuard
 from guards.values import found_values
+from steering.bundle import parse_key, read_bundle, write_bundle
 from tests.e2e.conftest import EXAMPLE, MODEL, Stack
 
 pytestmark = [pytest.mark.vllm, pytest.mark.model]
 
+NORMALIZER = Normalizer()
 FORGET = "Who wrote the Harry Potter books?"
 RETAIN = "What is the capital of France?"
 
@@ -121,6 +130,50 @@ def test_a_client_that_leaves_stops_the_engine(stack: Stack) -> None:
         while stack.engine_metric("vllm:num_requests_running") and time.monotonic() < until:
             time.sleep(0.1)
         assert stack.engine_metric("vllm:num_requests_running") == 0
+
+
+def test_a_stream_is_taken_up_again_in_the_middle(
+    stack: Stack, bundle: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    asked = body("Write a short story about a dog and a boat.", max_tokens=200, stream=True)
+    asked |= {"stream_options": {"include_usage": True}}
+    said, frames = streamed(stack.post(asked)[2])
+    words = words_of(NORMALIZER.view(NORMALIZER.fold(said)))
+    value = next(words[at : at + 2] for at in range(70, len(words) - 3) if words[at] not in words[:at])
+    index = index_of([(value, Item((), True, (), "always"))], b"k" * 32)
+    key = parse_key(bundle[1]["LETHE_BUNDLE_KEY"])
+    kept = read_bundle(bundle[0], key)
+    policy = ForgetPolicy.model_validate_json(kept.sensitive["policy"])
+    policy = policy.model_copy(update={"rules": policy.rules.model_copy(update={"output": "stream"})})
+    sensitive = {**kept.sensitive, "policy": policy.model_dump_json(by_alias=True).encode(), "output": index.to_bytes()}
+    write_bundle(tmp_path / "bundle", kept.manifest, kept.program, sensitive, "card", key)
+    port = free_port()
+    config = yaml.safe_load((stack.folder / "lethe.yaml").read_text())
+    config |= {"listen": {"port": port}, "bundles": [str(tmp_path / "bundle")]}
+    config |= {"audit": {"path": str(tmp_path / "audit.jsonl")}}
+    (tmp_path / "lethe.yaml").write_text(yaml.safe_dump(config))
+    with running(gateway(tmp_path / "lethe.yaml", port, stack.environment, tmp_path / "gateway.log")) as front:
+        front.wait(120)
+        watched = replace(stack, gateway=front, port=port, folder=tmp_path)
+        again, other = streamed(watched.post(asked)[2])
+        free, usual = streamed(watched.post(body(RETAIN, stream=True, stream_options={"include_usage": True}))[2])
+    kept_text = next(at for at in range(len(again) + 1) if again[: at + 1] != said[: at + 1])
+    assert 40 < kept_text <= said.lower().index(value[0])
+    assert OutputGuard({"1": index}).scan([], [again], {}, ["1"])[0].told is False
+    assert len({frame["id"] for frame in other}) == len({frame["created"] for frame in other}) == 1
+    usages = [[f["usage"] for f in listed if f.get("usage")] for listed in (frames, other)]
+    assert usages[0][0]["prompt_tokens"] == usages[1][0]["prompt_tokens"]
+    assert usages[1][0]["total_tokens"] == usages[1][0]["prompt_tokens"] + usages[1][0]["completion_tokens"]
+    assert usages[1][0]["completion_tokens"] <= 200
+    assert {shape(frame) for frame in other} == {shape(frame) for frame in usual}
+    assert free == streamed(stack.post(body(RETAIN, stream=True))[2])[0]
+    assert [(r["decision"], r["source"]) for r in watched.audit()] == [("intervene", "output"), ("pass", "input")]
+
+
+def shape(frame: dict[str, Any]) -> str:
+    """Fields of a frame, in their order."""
+    inner = [list(choice) + list(choice["delta"]) for choice in frame["choices"]]
+    return json.dumps([list(frame), inner, list(frame.get("usage") or ())])
 
 
 def kill_tree(root: int) -> None:

@@ -10,6 +10,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,64 @@ async def ready(client: Client) -> None:
     async with asyncio.timeout(10):
         while (await client.get("/readyz")).status != 200:
             await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a bundle with an index of values."""
+    from tests.gateway.watched import bundles_of
+
+    return bundles_of(tmp_path)
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """The real engine that needs no vLLM, with a tiny model in it."""
+
+    model: Any
+    url: str
+    folder: Path
+
+    def bundle(self, name: str, index: bytes | None = None, **rules: Any) -> Path:
+        """A bundle of a policy that corrupts with noise; `index` is that of its values."""
+        from steering.program import EcoProgram, Program
+
+        manifest = Manifest(
+            number="100001",
+            version=1,
+            method="eco",
+            mask="entities",
+            model=self.model.fingerprint,
+            sites=("embedding",),
+            created="2026-11-20",
+        )
+        policy = ForgetPolicy.model_validate({"id": "x", "guard": {"entities": [{"name": "A Wizard"}]}, "rules": rules})
+        sensitive = {"policy": policy.model_dump_json().encode(), "guard": b"{}"}
+        if index is not None:
+            sensitive["output"] = index
+        eco = EcoProgram(kind="noise", dims=256, strength=1.0, seed=3, model=self.model.fingerprint)
+        program = Program(eco, np.zeros(256, np.float32)).to_bytes()
+        write_bundle(self.folder / name, manifest, program, sensitive, "card", bytes.fromhex(BUNDLE_KEY))
+        return self.folder / name
+
+
+@pytest.fixture
+async def local(tiny_model: Path, tmp_path: Path) -> AsyncIterator[Local]:
+    """The local engine on a socket of its own."""
+    pytest.importorskip("transformers", reason="the engine extra is not installed")
+    from steering.engine.local.model import LocalModel
+    from steering.engine.local.server import create_app as engine_app
+
+    model = LocalModel.load(str(tiny_model), "float32", "cpu", "tiny")
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    config = uvicorn.Config(engine_app(model, ENGINE_KEY.encode()), log_config=None, timeout_graceful_shutdown=2)
+    server = QuietServer(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    yield Local(model, f"http://127.0.0.1:{listener.getsockname()[1]}", tmp_path)
+    server.should_exit = True
+    await task
+    listener.close()
 
 
 @pytest.fixture(autouse=True)

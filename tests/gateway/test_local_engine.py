@@ -2,53 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import socket
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytest
-import uvicorn
-
-from gateway.policy import ForgetPolicy
-from steering.bundle import Manifest, write_bundle
-from steering.program import EcoProgram, Program
-from tests.gateway.conftest import BUNDLE_KEY, Client, QuietServer, WordGuard, ready, serving, settings
-from tests.gateway.upstream import ENGINE_KEY
-
-pytest.importorskip("transformers", reason="the engine extra is not installed")
+from tests.gateway.conftest import Client, Local, WordGuard, ready, serving, settings
 
 
-async def test_flagged_and_unflagged_against_the_local_engine(tiny_model: Path, tmp_path: Path) -> None:
-    from steering.engine.local.model import LocalModel
-    from steering.engine.local.server import create_app
-
-    model = LocalModel.load(str(tiny_model), "float32", "cpu", "tiny")
-    program = Program(
-        EcoProgram(kind="noise", dims=256, strength=1.0, seed=3, model=model.fingerprint), np.zeros(256, np.float32)
-    ).to_bytes()
-    manifest = Manifest(
-        number="100001",
-        version=1,
-        method="eco",
-        mask="entities",
-        model=model.fingerprint,
-        sites=("embedding",),
-        created="2026-11-20",
-    )
-    policy = ForgetPolicy.model_validate({"id": "x", "guard": {"entities": [{"name": "A Wizard"}]}})
-    sensitive = {"policy": policy.model_dump_json().encode(), "guard": b"{}"}
-    folder = tmp_path / "bundle"
-    write_bundle(folder, manifest, program, sensitive, "card", bytes.fromhex(BUNDLE_KEY))
-
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(model, ENGINE_KEY.encode()), log_config=None, timeout_graceful_shutdown=2)
-    server = QuietServer(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+async def test_flagged_and_unflagged_against_the_local_engine(local: Local) -> None:
+    url, folder, model = local.url, local.bundle("bundle"), local.model
     off, on = WordGuard(["100001"], "no such word"), WordGuard(["100001"])
     async with serving(settings(url, [folder]), off) as bare, serving(settings(url, [folder]), on) as guarded:
         await ready(bare)
@@ -87,6 +48,3 @@ async def test_flagged_and_unflagged_against_the_local_engine(tiny_model: Path, 
             answers = [await c.post("/v1/chat/completions", {**chat, **wrong}) for c in (bare, guarded)]
             assert answers[0].status == answers[1].status == 400
             assert answers[0].body == answers[1].body
-    server.should_exit = True
-    await task
-    listener.close()

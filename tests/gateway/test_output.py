@@ -8,77 +8,23 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from safetensors.numpy import save
 
 from gateway.app import create_app
 from gateway.audit import verify
 from gateway.conversation import Conversation
-from gateway.look import OutputScanner, look
-from gateway.policy import ForgetPolicy
+from gateway.look import look
 from gateway.withheld import Withheld
-from guards.blindindex import BlindIndex, Item, index_of
 from guards.finding import Finding
-from guards.verdict import Span, TextPart, Verdict
-from steering.bundle import BundleError, Manifest, write_bundle
-from steering.spec import ModelFingerprint
-from tests.gateway.conftest import BUNDLE_KEY, Client, WordGuard, ready, serving, settings, until
-from tests.gateway.upstream import CHAT, DONE, FINGERPRINT, MODEL, Engine, Handler, chunk, reply, stream
-
-BARE, FLAGGED = "/v1/chat/completions", "/lethe/v1/chat/completions"
-REFUSED = "I can't help with that."
-ASKED = "where was the author of Silent Harbor born?"
-BundleMaker = Callable[..., Path]
-
-
-def index(key: bytes = b"k" * 32) -> BlindIndex:
-    title, city = Item((0,), False, (), "never"), Item((), True, (0,), "never")
-    alone = Item((), True, (0,), "always")
-    entries = [(["silent", "harbor"], title), (["lisbon"], city), (["quistian", "codex"], alone)]
-    return index_of(entries, key)
-
-
-@pytest.fixture
-def watched(tmp_path: Path) -> BundleMaker:
-    """Writes a bundle with an index whose policy has these rules."""
-
-    def make(number: str = "100001", without: bool = False, **rules: Any) -> Path:
-        manifest = Manifest(
-            number=number,
-            version=1,
-            method="eco",
-            mask="entities",
-            model=ModelFingerprint(**FINGERPRINT),
-            sites=("embedding",),
-            created="2026-11-20",
-        )
-        rules = {"output": "enforce", **rules}
-        policy = ForgetPolicy.model_validate({"id": "x", "guard": {"entities": [{"name": "A Wizard"}]}, "rules": rules})
-        sensitive = {"policy": policy.model_dump_json().encode(), "guard": b"{}"}
-        if not without:
-            sensitive["output"] = index(number.encode() * 5 + b"kk").to_bytes()
-        folder = tmp_path / f"watched-{number}"
-        program = save({"substitute": np.zeros(8, np.float32)})
-        write_bundle(folder, manifest, program, sensitive, "# card\n", bytes.fromhex(BUNDLE_KEY))
-        return folder
-
-    return make
-
-
-@asynccontextmanager
-async def gateway(
-    engine: Engine, *bundles: Path, output: OutputScanner | None = None, **more: Any
-) -> AsyncIterator[Client]:
-    numbers = [folder.name.removeprefix("watched-") for folder in bundles]
-    async with serving(settings(engine.url, bundles, **more), WordGuard(numbers), output) as client:
-        await ready(client)
-        yield client
+from guards.verdict import Span, TextPart, Verdict, joined
+from steering.bundle import BundleError
+from tests.gateway.conftest import WordGuard, settings, until
+from tests.gateway.upstream import CHAT, DONE, MODEL, Engine, Handler, chunk, reply, stream
+from tests.gateway.watched import ASKED, BARE, FLAGGED, REFUSED, BundleMaker, gateway, order
 
 
 def says(text: str, index: int = 0) -> Handler:
@@ -88,11 +34,6 @@ def says(text: str, index: int = 0) -> Handler:
 
 def streams(*pieces: str) -> Handler:
     return stream(*map(chunk, pieces), DONE)
-
-
-def order(engine: Engine, at: int = 0, route: str = FLAGGED) -> dict[str, Any]:
-    found: dict[str, Any] = engine.of(route)[at].json["lethe"]
-    return found
 
 
 async def test_an_answer_that_tells_nothing_leaves_byte_by_byte(engine: Engine, watched: BundleMaker) -> None:
@@ -212,6 +153,21 @@ async def test_candidates_are_flagged_before_the_engine_is_asked(engine: Engine,
         assert (await client.chat(ASKED, structured_outputs={"choice": ["Lisbon", "Lima", "Cairo"]})).body == CHAT
     assert order(engine)["mask"] == "prompt"
     assert len(engine.of(BARE)) == 2
+
+
+async def test_names_of_properties_are_candidates(engine: Engine, watched: BundleMaker) -> None:
+    def schema(*names: str) -> dict[str, Any]:
+        cities = {"type": "object", "properties": {name: {"type": "boolean"} for name in names}}
+        inner = {"type": "object", "properties": {"place": cities}}
+        return {"type": "json_schema", "json_schema": {"name": "x", "schema": inner}}
+
+    async with gateway(engine, watched()) as client:
+        for text, names in ((ASKED, ("Oslo", "Lima", "Cairo")), ("which?", ("Lisbon", "Lima", "Oslo"))):
+            assert (await client.chat(text, response_format=schema(*names))).body == CHAT
+        assert (await client.chat(ASKED, response_format=schema("Lisbon", "Lima"))).body == CHAT
+        assert engine.of(FLAGGED) == []
+        assert (await client.chat(ASKED, response_format=schema("Lisbon", "Lima", "Oslo"))).body == CHAT
+    assert order(engine)["mask"] == "prompt"
 
 
 CODED = base64.b64encode(b"the of and is %41%42 &amp; \\u0041 \\n h4ck1ng a b c d e f the owner of the dna").decode()
@@ -477,7 +433,7 @@ class Doubts:
     """Keeps what it was told of every row."""
 
     def __init__(self) -> None:
-        self.doubts: dict[str, Collection[str]] = {}
+        self.doubts: dict[str, dict[str, float]] = {}
 
     def scan(
         self,
@@ -486,14 +442,14 @@ class Doubts:
         verdicts: Mapping[str, Verdict],
         policies: Collection[str],
     ) -> list[Finding]:
-        self.doubts[asked[0].path] = set(verdicts)
+        self.doubts[asked[0].path] = {number: verdict.p_value for number, verdict in verdicts.items()}
         return []
 
     def offered(self, *_: object) -> list[str]:
         return []
 
 
-def test_a_flagged_row_casts_no_doubt_on_others() -> None:
+def test_a_row_casts_no_doubt_on_others() -> None:
     conversation = Conversation()
     for row in range(3):
         conversation.add(f"/prompt/{row}", "user", "x", maskable=True)
@@ -501,11 +457,17 @@ def test_a_flagged_row_casts_no_doubt_on_others() -> None:
     verdicts = {
         "1": Verdict("1", True, 1.0, 0.001, "alias", span, span),
         "2": Verdict("2", False, 0.5, 0.03, "none"),  # it does not say which row was nearly flagged
+        "3": joined([Verdict("3", False, 0.5, p, "none") for p in (0.9, 0.03, 0.8)]),
     }
     body = json.dumps({"choices": [{"index": row, "text": "y"} for row in range(3)]}).encode()
     output = Doubts()
-    look(output, conversation, verdicts, ["1", "2"], Withheld(body, "application/json", False), {"prompt": ["x"] * 3})
-    assert output.doubts == {"/prompt/0": {"2"}, "/prompt/1": {"1", "2"}, "/prompt/2": {"2"}}
+    answer = Withheld(body, "application/json", False)
+    look(output, conversation, verdicts, ["1", "2", "3"], answer, {"prompt": ["x"] * 3})
+    assert output.doubts == {
+        "/prompt/0": {"2": 0.03, "3": 0.9},
+        "/prompt/1": {"1": 0.001, "2": 0.03, "3": 0.03},
+        "/prompt/2": {"2": 0.03, "3": 0.8},
+    }
 
 
 class Threads(Broken):

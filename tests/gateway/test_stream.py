@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import UpstreamFailedError
-from gateway.stream import MAX_HELD, Frames
+from gateway.stream import MAX_HELD, Frames, data_of, split
 
 line = st.binary(max_size=12).map(lambda b: b.replace(b"\n", b"?").replace(b"\r", b"!"))
 frame = st.builds(lambda data, end: b"data: " + data + end, line, st.sampled_from([b"\n\n", b"\r\n\r\n", b"\n\r\n"]))
@@ -69,3 +69,11 @@ def test_a_frame_without_an_end_does_not_fill_the_memory() -> None:
         assert relay.feed(b"x" * 4096) == b""
     with pytest.raises(UpstreamFailedError):
         relay.feed(b"x")
+
+
+def test_frames_come_apart_and_join_again() -> None:
+    data = b": note\n\ndata: {}\r\n\r\nevent: x\ndata: a\ndata: b\n\ndata: [DONE]"
+    parts = list(split(data))
+    assert b"".join(parts) == data
+    assert [data_of(part) for part in parts] == [b"", b"{}", b"a\n b", b"[DONE]"]
+    assert list(split(b"")) == []

@@ -1,0 +1,28 @@
+"""`guard.samples`: the operator's own traffic, read at start."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway.app import build_guard
+from gateway.settings import GuardSettings
+
+
+def test_a_file_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"guard\.samples: .*none\.jsonl cannot be read"):
+        build_guard([], 0.5, tmp_path / "none.jsonl")
+
+
+def test_too_few_stop_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "own.jsonl"
+    file.write_text("".join(f"{json.dumps({'text': f'Where is platform {n}?'})}\n" for n in range(3)), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"guard\.samples: 3 of 3 requests are left .* alpha 0\.01 needs 99"):
+        build_guard([], 0.01, file)
+
+
+def test_the_setting(tmp_path: Path) -> None:
+    assert GuardSettings().samples is None
+    assert GuardSettings(samples=tmp_path / "own.jsonl").samples == tmp_path / "own.jsonl"
