@@ -11,9 +11,10 @@ import ahocorasick
 import numpy as np
 
 from guards.foreign import Foreign
-from guards.normalize import SEPARATOR, WIDE, AliasView, Normalizer
+from guards.misspelt import Misspelt
+from guards.normalize import WIDE, AliasView, Normalizer
 from guards.transliterated import Transliterations
-from guards.typos import Typos
+from guards.typos import edits
 
 Kind = Literal["alias", "related", "title"]
 """A title is a verdict by itself where it is written as one, and a related name elsewhere."""
@@ -21,7 +22,8 @@ Kind = Literal["alias", "related", "title"]
 GLUED = 6
 """From so many letters on, words of a name are also found written together, and at the edge of a digit."""
 TYPO = 8
-"""From so many letters on, one of the words of a name may hold one typo, and a name may be written in pieces."""
+"""From so many letters on, a name may be written in pieces."""
+_JAMO = frozenset(map(chr, range(0x1100, 0x1200)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,8 @@ def variants(words: Sequence[str]) -> set[str]:
     words written together, surname first, initials with and without dots, plural and apostrophe-less possessive, and
     long names rotated by 13 letters or reversed.
     """
-    orders = [list(words)]
-    if 2 <= len(words) <= 4 and all(w.isalpha() for w in words):
-        orders.append([words[-1], *words[:-1]])
     found: set[str] = set()
-    for order in orders:
+    for order in orders(words):
         found.add(" ".join(order))
         initials = join_initials(order)
         found.add(" ".join(initials))
@@ -68,6 +67,13 @@ def variants(words: Sequence[str]) -> set[str]:
     # A name alone behind a letter code in a plain sentence; a whole sentence behind one is a view of its own.
     coded = {v for v in found if len(v) >= TYPO and v.isascii()}
     return found | {codecs.encode(v, "rot13") for v in coded} | {v[::-1] for v in coded}
+
+
+def orders(words: Sequence[str]) -> list[list[str]]:
+    """A name as it is, and with the surname first."""
+    if 2 <= len(words) <= 4 and all(w.isalpha() for w in words):
+        return [list(words), [words[-1], *words[:-1]]]
+    return [list(words)]
 
 
 def pluralised(spellings: Iterable[str]) -> set[str]:
@@ -100,11 +106,10 @@ def _split_initials(words: Sequence[str]) -> Iterator[list[str]]:
 class AliasIndex:
     """One automaton over the names of all policies. Reading is thread-safe."""
 
-    def __init__(self, names: Sequence[Name], normalizer: Normalizer, ordinary: frozenset[str] = frozenset()) -> None:
-        """Build the index. `ordinary` are words that are never taken for a typo of a name."""
+    def __init__(self, names: Sequence[Name], normalizer: Normalizer, ordinary: frozenset[str] | None = None) -> None:
+        """Build the index. `ordinary` words are never taken for misspelt ones; without them no name is misspelt."""
         self._automaton = ahocorasick.Automaton()
         patterns: dict[str, list[Name]] = {}
-        misspelled: set[str] = set()
         self.names = tuple(names)
         spelled = [normalizer.words(name.text) for name in names]
         for name, words in zip(names, spelled, strict=True):
@@ -112,15 +117,15 @@ class AliasIndex:
                 raise ValueError(f"name {name.number} of entity {name.entity} has no letter or digit; leave it out")
             for spelling in variants(words):
                 patterns.setdefault(spelling, []).append(name)
-            if sum(map(len, words)) >= TYPO:
-                misspelled.update(words)
         for spelling, owners in patterns.items():
             self._automaton.add_word(spelling, (len(spelling), tuple(owners)))
         if patterns:
             self._automaton.make_automaton()
         self._empty = not patterns
         self._heard = Transliterations(spelled)
-        self._typos = Typos(misspelled, ordinary | {w for spelling in patterns for w in spelling.split()})
+        ordered = [(number, tuple(order)) for number, words in enumerate(spelled) for order in orders(words)]
+        self._ordered = [number for number, _ in ordered]
+        self._misspelt = None if ordinary is None else Misspelt([order for _, order in ordered], ordinary)
 
     def find(self, view: AliasView, words: Sequence[str], *, loose: bool = False) -> list[Match]:
         """Matches in a view. `words` are the words of the view; `loose` drops word boundaries for long names."""
@@ -129,16 +134,12 @@ class AliasIndex:
         found = list(self._exact(view.text, view.kinds, loose))
         if not loose:
             found += self._split(view)
-        fixes = self._typos.fixes(words)
-        if fixes:
-            for choice in range(max(map(len, fixes.values()))):
-                right = [fixes[w][min(choice, len(fixes[w]) - 1)] if w in fixes else w for w in words]
-                found += self._misspelled(words, right)
+        found += self._misspelled(words)
         return found
 
-    def hear(self, foreign: Foreign, text: str) -> Iterator[Match]:
-        """Names that are transliterated in a text; positions are characters of the text."""
-        for number, start, end in self._heard.find(foreign, text):
+    def hear(self, foreign: Foreign, _text: str) -> Iterator[Match]:
+        """Names that are transliterated in a text, which `foreign` holds; positions are characters of it."""
+        for number, start, end in self._heard.find(foreign):
             yield Match(self.names[number], start, end)
 
     def _exact(self, text: str, kinds: np.ndarray[tuple[int], np.dtype[np.uint8]], loose: bool) -> Iterator[Match]:
@@ -166,20 +167,18 @@ class AliasIndex:
                 for name in names:
                     yield Match(name, int(at[start]), int(at[end]) + 1)
 
-    def _misspelled(self, words: Sequence[str], right: Sequence[str]) -> Iterator[Match]:
-        """Match a view with its misspelled words set right; exactly one of them must be in a match."""
-        sizes = np.array([len(w) for w in words])
-        wrong = np.array([a != b for a, b in zip(words, right, strict=True)])
-        begin = np.concatenate([[0], np.cumsum(sizes + 1)])
-        begin_right = np.concatenate([[0], np.cumsum([len(w) + 1 for w in right])])
-        text = " ".join(right)
-        kinds = np.array([SEPARATOR if c == " " else 1 for c in text], np.uint8)
-        for match in self._exact(text, kinds, loose=False):
-            first = int(np.searchsorted(begin_right, match.start, "right")) - 1
-            last = int(np.searchsorted(begin_right, match.end - 1, "right")) - 1
-            letters = match.end - match.start - (last - first)
-            if letters >= TYPO and wrong[first : last + 1].sum() == 1:
-                yield Match(match.name, int(begin[first]), int(begin[last] + sizes[last]))
+    def _misspelled(self, words: Sequence[str]) -> Iterator[Match]:
+        """Names with misspelt words; `words` are those of a view, which single spaces part."""
+        places = list(self._misspelt.find(words)) if self._misspelt else []
+        if not places:
+            return
+        ends = np.cumsum([len(w) + 1 for w in words]) - 1
+        for number, first, last in dict.fromkeys(places):
+            name = self.names[self._ordered[number]]
+            # two edits make too many other words of a related name, which harmless texts hold by chance
+            if name.kind == "related" and last - first == 1 and edits(words[first], name.text.lower(), 1) > 1:
+                continue
+            yield Match(name, int(ends[first]) - len(words[first]), int(ends[last - 1]))
 
 
 def _edge(text: str, kinds: np.ndarray[tuple[int], np.dtype[np.uint8]], inside: int, outside: int, length: int) -> bool:
@@ -188,4 +187,6 @@ def _edge(text: str, kinds: np.ndarray[tuple[int], np.dtype[np.uint8]], inside: 
         return True
     if kinds[inside] == WIDE or kinds[outside] == WIDE:
         return True
+    if length >= GLUED and outside > inside and "\u1100" <= text[outside] <= "\u1112" and text[inside] in _JAMO:
+        return True  # particles are written together with a Korean name; folding takes syllables apart
     return length >= GLUED and text[inside].isdigit() != text[outside].isdigit()

@@ -13,10 +13,9 @@ import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.metadata import distribution
 from typing import Literal
 
+from guards.corpus_documents import manuals
 from guards.everyday import NAMED, PLAIN, SLOTS, STORIES
 
 Half = Literal["fit", "calibration"]
@@ -24,41 +23,28 @@ Half = Literal["fit", "calibration"]
 REQUESTS = 5200
 DOCUMENTS = 1800
 """Texts drawn from templates and from documents, before deduplication."""
-LIBRARIES = (
-    "aiohttp",
-    "fastapi",
-    "httptools",
-    "numpy",
-    "orjson",
-    "pyahocorasick",
-    "pydantic",
-    "rich",
-    "scikit-learn",
-    "scipy",
-    "starlette",
-    "threadpoolctl",
-    "tokenizers",
-    "typer",
-    "uvicorn",
-    "uvloop",
-    "wordllama",
-)
-"""Direct dependencies with descriptions of some length."""
-_LONGEST, _OPENING = 2400, 20_000
-"""Characters of a text; characters that are read of a distribution's description."""
+
+_LONGEST = 2400
+"""Characters of a run of paragraphs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Benign:
-    """A harmless text. `named`: it may hold the name of a person or a work that some policy forgets."""
+    """A harmless text.
+
+    Attributes:
+        named: it may hold the name of a person or a work that some policy forgets.
+        document: it is from a document, and no request.
+    """
 
     text: str
     named: bool
+    document: bool = False
 
 
 def benign(half: Half, *, requests: int = REQUESTS, documents: int = DOCUMENTS) -> list[Benign]:
     """The texts of one half, in a fixed order, without duplicates."""
-    asked = [item for item in everyday(requests) if _half(item.text) == half]
+    asked = [item for item in everyday(requests) if half_of(item.text) == half]
     return list({item.text: item for item in [*asked, *_documents(documents, half)]}.values())
 
 
@@ -66,8 +52,8 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-def _half(text: str) -> Half:
-    """One third is for fitting: calibration needs the larger number for small p-values."""
+def half_of(text: str) -> Half:
+    """The half that a text belongs to. One third is for fitting: small p-values need the larger number."""
     return "fit" if _digest(text)[0] % 3 == 0 else "calibration"
 
 
@@ -115,23 +101,7 @@ def _styled(item: Benign, draw: random.Random) -> Benign:
 
 def _documents(count: int, half: Half) -> list[Benign]:
     """Paragraphs, and runs of paragraphs, of manuals; `count` of both halves together, spread evenly."""
-    single = [p for text in _manuals() for p in paragraphs(text) if _half(p) == half]
+    single = [p for document in manuals() for p in document.paragraphs if half_of(p) == half]
     runs = ["\n\n".join(single[i : i + 4])[:_LONGEST] for i in range(0, len(single) - 3, 8)]
     found = sorted(dict.fromkeys([*single, *runs]), key=_digest)
-    return [Benign(p, named=False) for p in found[: count // 3 if half == "fit" else count - count // 3]]
-
-
-def paragraphs(text: str) -> Iterator[str]:
-    """Running text: paragraphs of some length that are mostly letters."""
-    for block in re.split(r"\n\s*\n", text):
-        paragraph = " ".join(block.split())[:_LONGEST]
-        letters = len(re.findall(r"[A-Za-z ]", paragraph))
-        if letters > max(60, len(paragraph) * 0.8):
-            yield paragraph
-
-
-def _manuals() -> Iterator[str]:
-    yield from import_module("pydoc_data.topics").topics.values()
-    for library in LIBRARIES:
-        _, _, description = (distribution(library).read_text("METADATA") or "").partition("\n\n")
-        yield description[:_OPENING]
+    return [Benign(p, named=False, document=True) for p in found[: count // 3 if half == "fit" else count - count // 3]]

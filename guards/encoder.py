@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
@@ -198,12 +198,33 @@ def _package_folder(name: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-ENCODERS: Mapping[str, Callable[[], Encoder]] = {"wordllama": WordLlamaEncoder}
-"""Registry name -> factory; factories import heavy libraries inside."""
+def word_ranks() -> dict[str, int]:
+    """Lower-case words of WordLlama's vocabulary and their places in it; it lists frequent words first.
+
+    Byte-pair merges are learned in the order of how often pairs occur (Sennrich et al., ACL 2016).
+    """
+    from tokenizers import Tokenizer  # noqa: PLC0415 - loaded by factories only
+
+    file = _package_folder("wordllama") / "tokenizers/l2_supercat_tokenizer_config.json"
+    ranks: dict[str, int] = {}
+    for token, rank in Tokenizer.from_file(str(file)).get_vocab().items():
+        word = token[1:].lower()
+        if token[0] == "▁" and word.isalpha():
+            ranks[word] = min(ranks.get(word, rank), rank)
+    return ranks
 
 
 def load_encoder(name: str) -> Encoder:
-    """Build an encoder by its registry name. Raises `ValueError` for an unknown one."""
-    if name not in ENCODERS:
-        raise ValueError(f"unknown encoder {name!r}; known: {', '.join(sorted(ENCODERS))}")
-    return ENCODERS[name]()
+    """Build an encoder: `wordllama`, `minilm:FOLDER` or `sentence-transformers:FOLDER`; libraries are imported here.
+
+    Raises `ValueError` for another name and `ModuleNotFoundError` where a library is missing; what is missing in a
+    folder raises what reads it.
+    """
+    kind, _, folder = name.partition(":")
+    if name == "wordllama":
+        return WordLlamaEncoder()
+    if kind in ("minilm", "sentence-transformers") and folder:
+        from guards import sentences  # noqa: PLC0415 - optional libraries
+
+        return sentences.minilm(Path(folder)) if kind == "minilm" else sentences.sentence_transformer(Path(folder))
+    raise ValueError(f"unknown encoder {name!r}; known: wordllama, minilm:FOLDER, sentence-transformers:FOLDER")

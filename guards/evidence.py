@@ -9,6 +9,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from guards.aliases import AliasIndex, Kind, Name
+from guards.attributes import Attributes, raised
 from guards.encoder import Floats
 from guards.normalize import Bools
 from guards.part import FittedPart
@@ -45,7 +46,8 @@ class Evidence:
     """Of one text.
 
     Attributes:
-        best: score of the worst window per policy, `[policies]`, name evidence not yet added.
+        best: score of the worst window per policy, `[policies]`, name evidence not yet added; of a window it is the
+            larger one of those by the linear model and by attributes.
         found: policy -> names found.
         hits: policy -> windows `(score, start, end)` that may become a verdict.
         truncated: the text was too long to be read in full.
@@ -71,6 +73,7 @@ class Models:
         self.threshold = np.array([p.threshold for p in parts], np.float32)
         self.facts = [p.granularity == "facts" for p in parts]
         self.together = [frozenset(p.together) for p in parts]
+        self.attributes = Attributes([p.attributes for p in parts])
 
     def scores(self, vectors: Floats, policies: slice = slice(None)) -> Floats:
         """Scores `[windows, policies]`, name evidence not added.
@@ -90,8 +93,9 @@ class Models:
         """
         chosen = np.arange(len(reading.vectors)) if rows is None else np.flatnonzero(rows)
         scores = self.scores(reading.vectors[chosen])
+        described = self.attributes.find(reading, chosen)
         best = scores.max(0, initial=-np.inf)
-        hits: dict[int, list[tuple[float, int, int]]] = {}
+        hits = described.hits(floors)
         likely = np.flatnonzero(best >= floors)
         if len(likely):
             column, row = np.nonzero((scores[:, likely] >= floors[likely]).T)
@@ -99,7 +103,9 @@ class Models:
             found = (policies, scores[row, policies], reading.starts[at], reading.ends[at])
             for policy, *hit in zip(*(values.tolist() for values in found), strict=True):
                 hits.setdefault(policy, []).append(tuple(hit))
-        return Evidence(best, self.names(reading), hits, reading.truncated, text_size(reading.tokens))
+        return Evidence(
+            raised(best, described.best()), self.names(reading), hits, reading.truncated, text_size(reading.tokens)
+        )
 
     def names(self, reading: Reading) -> dict[int, list[Found]]:
         """Names of all policies in a reading."""

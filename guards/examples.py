@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from guards.normalize import Normalizer
 from guards.spec import GuardSpec
+from guards.surprise import singular
 
 _PRONOUNS = ("he", "she", "it", "they", "this person", "the character", "the author", "this", "that one")
 _NAME = re.compile(r"(?<=[\w,;:'\u2019\"])\s+[\"\u201c]?(?:[A-Z][\w.'\u2019-]*\s*)+(?:\s*[\"\u201d])?(?:'s|\u2019s)?")
 BARE_WEIGHT = 1.0
 """Of a harmless text without its names."""
+FRAME = 3
+"""Words of a description without its attributes; a shorter rest says nothing."""
 _FRAMES = ("Tell me: {}", "I have a question. {}", "{} Answer in one sentence.", "Please explain. {}", "{} I forgot.")
 
 
@@ -44,6 +49,31 @@ def neighbours(spec: GuardSpec, base: Path) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def statements(spec: GuardSpec, base: Path) -> list[str]:
+    """What the policy says of its subjects: questions with answers and values, and passages.
+
+    Listed values are added where there is one entity: of several, it is not known whose each is. Raises `ValueError`,
+    `OSError`.
+    """
+    rows = [example.model_dump() for example in spec.examples]
+    rows += _rows(base / spec.examples_file) if spec.examples_file is not None else []
+    told = [" ".join(str(row.get(part) or "") for part in ("question", "answer", "value")) for row in rows]
+    return list(dict.fromkeys([*told, *spec.passages, *(spec.values if len(spec.entities) == 1 else ())]))
+
+
+def by_subject(spec: GuardSpec, texts: Sequence[str]) -> list[list[str]]:
+    """The texts about each entity; those that name none are together, as if about one more."""
+    if len(spec.entities) == 1:
+        return [list(texts)]
+    called = [[name.casefold() for name in (entity.name, *entity.aliases)] for entity in spec.entities]
+    found: dict[int, list[str]] = {}
+    for text in texts:
+        folded = text.casefold()
+        for entity in [i for i, names in enumerate(called) if any(name in folded for name in names)] or [-1]:
+            found.setdefault(entity, []).append(text)
+    return list(found.values())
+
+
 def positives(spec: GuardSpec, asked: Sequence[str], seed: int) -> list[Sample]:
     """Every question, passage sentence and topic with variants.
 
@@ -69,6 +99,24 @@ def _variants(
             rest = " ".join(replaced.split())
             if sum(len(w) >= 4 for w in re.findall(r"\w+", rest)) >= 3:
                 yield Sample(rest, number, weight, named=False)
+
+
+def telling(
+    samples: Sequence[Sample], attributes: Collection[str], normalizer: Normalizer
+) -> tuple[list[Sample], list[str]]:
+    """Samples that hold a name or an attribute, and the others with what is left of these without their attributes.
+
+    "Where was the writer born?" is asked of everybody. `attributes` are words in the singular.
+    """
+    kept, frames = [], []
+    for sample in samples:
+        words = sample.text.split()
+        plain = [w for w in words if not {singular(part) for part in normalizer.words(w)} & set(attributes)]
+        if sample.named or len(plain) < len(words):
+            kept.append(sample)
+        if not sample.named and len(plain) >= FRAME:
+            frames.append(" ".join(plain))
+    return kept, list(dict.fromkeys(frames))
 
 
 def without_names(texts: Sequence[str], seed: int) -> list[Sample]:
@@ -105,11 +153,16 @@ def _sentences(spec: GuardSpec) -> list[str]:
 
 
 def _read(path: Path) -> list[str]:
+    return [str(row["question"]) for row in _rows(path)]
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
     found = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if line.strip():
             try:
-                found.append(str(json.loads(line)["question"]))
+                row = json.loads(line)
+                found.append({**row, "question": str(row["question"])})
             except (json.JSONDecodeError, KeyError, TypeError) as error:
                 raise ValueError(f"{path.name} line {number}: expected a JSON object with a question") from error
     return found

@@ -11,17 +11,19 @@ from typing import Any
 import numpy as np
 
 from guards.aliases import AliasIndex
+from guards.attributes import Attributes, raised
 from guards.benign import benign
 from guards.dataset import NEIGHBOUR_WEIGHT, Dataset, Standard, Texts
-from guards.encoder import Floats, load_encoder
+from guards.encoder import Floats, load_encoder, word_ranks
 from guards.evidence import Models, indexed
-from guards.examples import Sample, neighbours, positives, questions, without_names
+from guards.examples import Sample, by_subject, neighbours, positives, questions, statements, telling, without_names
 from guards.intake import check_aliases
 from guards.normalize import Bools, Normalizer
 from guards.part import FittedName, FittedPart, NameKind
 from guards.reading import Reader, Reading
 from guards.share import upper
 from guards.spec import GuardSpec
+from guards.surprise import Held, Surprise, different, stated
 from guards.titles import quoted_titles
 
 ENCODER = "wordllama"
@@ -71,13 +73,22 @@ def fit(spec: GuardSpec, base: Path, *, key: bytes, progress: Callable[[str, flo
     plain = [r for r, b in zip(readings, harmless, strict=True) if not b.named]
     alias_rate = check_aliases(names, plain, reader.normalizer)
     near = [reader.read(text) for text in retained]
-    bare = [] if spec.granularity == "facts" else without_names(retained, seed)
+    facts = spec.granularity == "facts"
+    own = [name.text for name in names if name.kind != "title"]
+    subjects = [] if facts else by_subject(spec, statements(spec, base))
+    told = [stated(texts, own, reader.normalizer) for texts in subjects]
+    surprise = Surprise(word_ranks(), Held.of(different(readings)), Held.of(different(near)))
+    attributes = tuple(surprise.attributes(words) for words in told)
+    if not facts:  # how one asks about somebody without the name is not what is to be forgotten
+        samples, frames = telling(samples, {word for of in attributes for word in of}, reader.normalizer)
+        retained = list(dict.fromkeys([*retained, *frames]))
+        near = [reader.read(text) for text in retained]
+    bare = [] if facts else without_names(retained, seed)
     unfitted = _unfitted(spec, names, (), reader)
     models = _models(unfitted, reader)
     together = _pairs(models, near, readings)
     models = _models(_unfitted(spec, names, together, reader), reader)
     asked_readings = [reader.read(s.text) for s in samples]
-    facts = spec.granularity == "facts"
     data = Dataset(
         Texts.read(
             asked_readings,
@@ -104,14 +115,16 @@ def fit(spec: GuardSpec, base: Path, *, key: bytes, progress: Callable[[str, flo
         STRONGEST[spec.granularity],
     )
     progress("measuring", 0.6)
-    held = data.held_out()
+    described = Attributes([attributes]).best(readings)[:, 0]
+    by_model = data.held_out()
+    held = by_model[0], raised(by_model[1], surprise.held_out(different(near), told)), raised(by_model[2], described)
     rate = NEIGHBOUR_RATE[spec.granularity]
     threshold = _threshold(held[1][~data.near.decided], held[2], rate, facts=facts)
     progress("fitting", 0.9)
     model = data.fit(data.everything())
     figures = {**_figures(data, samples, held, threshold, rate, facts=facts), "alias_rate_benign": alias_rate}
     progress("done", 1.0)
-    return _part(spec, names, together, reader, model, threshold, figures)
+    return _part(spec, names, together, reader, model, threshold, attributes, figures)
 
 
 def _figures(
@@ -168,7 +181,7 @@ def _crossed(
 
 def _threshold(near: Floats, benign_: Floats, rate: tuple[float, float], *, facts: bool) -> float:
     """The policy's own threshold; of facts, texts about anything else must not reach it beside a name either."""
-    return max(_bounded(near, rate), _upper(benign_, rate[0]) if facts else NO_THRESHOLD)
+    return max(bounded(near, rate), _upper(benign_, rate[0]) if facts else NO_THRESHOLD)
 
 
 def _limits(texts: Texts, threshold: float, cut: float, *, facts: bool) -> Floats:
@@ -199,11 +212,11 @@ def numbered(spec: GuardSpec, normalizer: Normalizer) -> tuple[FittedName, ...]:
 
 
 def _about(spec: GuardSpec, entity: int) -> list[str]:
-    """Answers and passages that are about an entity: those that name it, or whose question does."""
+    """Examples and passages that name an entity."""
     item = spec.entities[entity]
     called = [name.casefold() for name in (item.name, *item.aliases)]
-    texts = [(f"{e.question} {e.answer}", e.answer) for e in spec.examples] + [(p, p) for p in spec.passages]
-    return [text for whole, text in texts if any(name in whole.casefold() for name in called)]
+    texts = [*(f"{e.question} {e.answer}" for e in spec.examples), *spec.passages]
+    return [text for text in texts if any(name in text.casefold() for name in called)]
 
 
 def _part(
@@ -213,6 +226,7 @@ def _part(
     reader: Reader,
     model: Standard,
     threshold: float,
+    attributes: tuple[dict[str, float], ...],
     figures: dict[str, Any],
 ) -> FittedPart:
     return FittedPart(
@@ -225,6 +239,7 @@ def _part(
         bias=model.bias,
         boost=model.boost,
         threshold=threshold,
+        attributes=attributes,
         figures=figures,
     )
 
@@ -234,11 +249,11 @@ def _unfitted(
 ) -> FittedPart:
     """A part without a linear model, for looking up names."""
     nothing = Standard(np.zeros(reader.encoder.dim, np.float32), 0.0, 0.0)
-    return _part(spec, names, together, reader, nothing, 0.0, {})
+    return _part(spec, names, together, reader, nothing, 0.0, (), {})
 
 
 def _models(part: FittedPart, reader: Reader) -> Models:
-    return Models([part], AliasIndex(indexed([part]), reader.normalizer), reader.encoder.dim)
+    return Models([part], AliasIndex(indexed([part]), reader.normalizer, reader.encoder.vocabulary), reader.encoder.dim)
 
 
 def _pairs(models: Models, near: Sequence[Reading], benign_: Sequence[Reading]) -> tuple[tuple[int, int], ...]:
@@ -260,7 +275,7 @@ def _upper(scores: Floats, rate: float) -> float:
     return float(np.quantile(finite, 1 - rate, method="higher")) + 1e-4
 
 
-def _bounded(scores: Floats, rate: tuple[float, float]) -> float:
+def bounded(scores: Floats, rate: tuple[float, float]) -> float:
     """Least threshold for which the upper Clopper-Pearson bound of the share above it is at most a rate.
 
     `rate` is the share and the confidence. A quantile of some hundred scores would be right on average only: half of

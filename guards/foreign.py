@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from guards.normalize import Ints, codes_of
-from guards.sounds import SCRIPTS, heard, script_of, sounds
+from guards.sounds import SCRIPTS, digraphs, heard, script_of, sounds
 
 _OTHER = re.compile("[\u0370-\u1fff\u3041-\u9fff\uac00-\ud7a3\ufb50-\ufefc\uff66-\uff9d]")
 _SYMBOLS = "PDKLN"
@@ -30,6 +30,7 @@ class Foreign:
         words: number of the word of each; words are unbroken runs of letters of one script.
         scripts: index into `SCRIPTS` of the script of each.
         starts, ends: characters `[start, end)` of each word, by its number.
+        text: the text, with digraphs as single letters; as long as it was.
     """
 
     skeleton: str
@@ -38,6 +39,7 @@ class Foreign:
     scripts: Ints
     starts: Ints
     ends: Ints
+    text: str
 
 
 class Listener:
@@ -52,6 +54,7 @@ class Listener:
         """The sounds of a text; None where it has no letters of other scripts."""
         if text.isascii() or _OTHER.search(text) is None:
             return None
+        text = digraphs(text)
         codes = codes_of(text)
         scripts = self._script[codes]
         if (scripts == _UNKNOWN).any():
@@ -81,6 +84,7 @@ class Listener:
             scripts[row] - 1,
             at[begin],
             at[stop] + 1,
+            text,
         )
 
     def _learn(self, codes: np.ndarray[tuple[int], np.dtype[np.uint32]]) -> None:

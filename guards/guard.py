@@ -3,72 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
+from dataclasses import dataclass
 
 import numpy as np
 
 from guards.aliases import AliasIndex
-from guards.calibrate import SIZES, Calibration, Corpus
-from guards.encoder import Encoder, load_encoder
-from guards.evidence import Evidence, Found, Models, indexed, text_size
-from guards.memory import Memory
+from guards.beside import beside, in_document, ordinary
+from guards.calibrate import Corpus
+from guards.collector import Collector
+from guards.conformal import TIE, Calibration, Stratum
+from guards.corpus_prose import Prose
+from guards.described import described
+from guards.encoder import Encoder, Floats, load_encoder
+from guards.evidence import Found, Models, indexed
+from guards.limits import Limits, Sizes
+from guards.nameless import Nameless
 from guards.part import FittedPart, PartError
 from guards.reading import Reader
 from guards.request import Request, merged
-from guards.telling import telling
-from guards.turns import Joint, joints, rows, unread
+from guards.samples import Sample, too_few
+from guards.turns import rows
 from guards.verdict import Span, TextPart, Verdict, joined
 
 CENTRE = 4.0
 """A verdict's score is 1/2 so many standard deviations above the worst window of the mean benign text."""
-TIE = 1e-4
-"""Scores that differ by less are one score: products over other numbers of windows round otherwise, and a sentence that
-is itself among the calibration texts must not be flagged for that."""
-ROUNDS, MOST_WINDOWS = 4, 8
-"""Readings of a flagged request, and windows of each, in search of the words that tell. Beyond, whole windows go: the
-search costs milliseconds a window, and a client can write thousands."""
-NAMES_ONLY = frozenset({"tool_definition"})
-"""Roles whose texts the linear models of policies with granularity entity do not read: keys and fragments."""
-MOST_SPELLINGS = 64
-"""Spellings of names in one request that are looked at to learn whether they are names and nothing else; more are taken
-for codes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What successive guards share: the reader and the calibration texts, read once."""
+    """What successive guards share: the reader and the calibration texts, read once.
+
+    Without `prose` everyday requests alone are calibrated on.
+    """
 
     reader: Reader
     corpus: Corpus
+    prose: Prose | None = None
 
     @classmethod
     def load(cls, encoder: Encoder | None = None) -> Shared:
-        """Load the encoder (WordLlama unless another is given) and read the calibration texts; takes seconds."""
+        """Load the encoder (WordLlama unless another is given) and the calibration texts; takes seconds.
+
+        The first time on a machine it takes half a minute, see `guards.corpus_cache`.
+        """
         reader = Reader(encoder or load_encoder("wordllama"))
-        return cls(reader, Corpus.read(reader))
-
-
-@dataclass(frozen=True, slots=True)
-class Nameless:
-    """A request without the names of its policies about facts.
-
-    Attributes:
-        parts: its texts with white space in the place of the names, or of the codes that hold them.
-        policies: places of the policies that weigh these texts.
-        coded: a code went with a name of any of them, and the question may have been in it, so that the texts with the
-            names count as well.
-    """
-
-    parts: list[TextPart]
-    policies: tuple[int, ...]
-    coded: bool
+        return cls(reader, Corpus.read(reader), Prose.load(reader))
 
 
 class Guard:
     """Scores requests against all active policies. Thread-safe; never raises for any text."""
 
-    def __init__(self, parts: Mapping[str, FittedPart], *, alpha: float, shared: Shared) -> None:
+    def __init__(
+        self, parts: Mapping[str, FittedPart], *, alpha: float, shared: Shared, samples: Sequence[Sample] = ()
+    ) -> None:
         """See `from_parts`."""
         self.policies = tuple(sorted(parts))
         self.shared = shared
@@ -80,39 +67,48 @@ class Guard:
                     f"policy {policy}: fitted with {part.fingerprint}, but this installation has "
                     f"{encoder.fingerprint}; compile it again"
                 )
-        ordinary = encoder.vocabulary
-        index = AliasIndex(indexed(ordered), shared.reader.normalizer, ordinary)
+        self._words = encoder.vocabulary
+        index = AliasIndex(indexed(ordered), shared.reader.normalizer, self._words)
         self._models = Models(ordered, index, encoder.dim)
-        self._calibrations = [Calibration(maxima, alpha) for maxima in shared.corpus.maxima(self._models)]
-        self.calibration = self._calibrations[0]
-        """Of a request of one text."""
+        self._facts = np.array(self._models.facts, bool)
+        # what a name adds; a policy about facts has a threshold of its own there instead, see `guards.beside`
+        self._boost = np.where(self._facts, np.float32(0), self._models.boost)
+        self._position = {policy: i for i, policy in enumerate(self.policies)}
+        self._limits = Limits(self._models, self._boost, shared.corpus, shared.prose, shared.reader.normalizer, alpha)
+        self.calibration: Calibration = self._limits.strata[0].calibrations[0]
+        """Of a request of one text, among everyday requests."""
         if ordered and not np.isfinite(self.calibration.cutoff):
             raise PartError(self._too_ordinary(alpha))
-        cutoffs = np.maximum.accumulate(np.array([c.cutoff for c in self._calibrations], np.float32))
-        cutoffs = cutoffs + np.float32(TIE)
-        self._limits = np.maximum(cutoffs[:, None], self._models.threshold)
-        self._facts = np.array(self._models.facts, bool)
-        # Beside a name the question is which of a person's facts is asked for, and the policy's own threshold tells.
-        self._models.boost = np.where(self._facts, self._limits[0] - self._models.threshold, self._models.boost)
-        self._floors = self._limits[0] - self._models.boost
-        self._position = {policy: i for i, policy in enumerate(self.policies)}
-        self._memory = Memory()
+        if samples:
+            self._limits.strata.append(self._sampled(samples, alpha))
+        self._documents = self._limits.documents()
+        lowest = self._limits.lowest()
+        floors = np.where(self._facts, np.minimum(lowest, self._models.threshold), lowest - self._boost)
+        self._texts = Collector(self._models, shared.reader, floors)
 
     @classmethod
-    def from_parts(cls, parts: Mapping[str, bytes], *, alpha: float, shared: Shared | None = None) -> Guard:
+    def from_parts(
+        cls,
+        parts: Mapping[str, bytes],
+        *,
+        alpha: float,
+        shared: Shared | None = None,
+        samples: Sequence[Sample] = (),
+    ) -> Guard:
         """Build the guard of all active policies from the parts of their bundles.
 
         Args:
             parts: opaque policy number -> `FittedPart.to_bytes()`.
             alpha: rate at which harmless requests may be flagged by any policy at all.
             shared: what an earlier guard had (`guard.shared`); saves reading the calibration texts again.
+            samples: harmless requests of the operator's own traffic, see `guards.samples`.
 
         Raises:
             PartError: a part that cannot be used, or names that are too ordinary for alpha.
-            ValueError: alpha that cannot be reached with the calibration texts.
+            ValueError: alpha that cannot be reached with the calibration texts, or with the samples.
         """
         fitted = {policy: FittedPart.from_bytes(data) for policy, data in parts.items()}
-        return cls(fitted, alpha=alpha, shared=shared or Shared.load())
+        return cls(fitted, alpha=alpha, shared=shared or Shared.load(), samples=samples)
 
     def scan(self, parts: Sequence[TextPart], policies: Collection[str] | None = None) -> list[Verdict]:
         """Score the texts of one request; one verdict per policy, in the order of the policy numbers.
@@ -129,138 +125,86 @@ class Guard:
 
     def limits(self, parts: Sequence[TextPart]) -> dict[str, float]:
         """Score from which on every policy flags a request of these texts, in deviations of the worst benign window."""
-        return dict(zip(self.policies, self._limits[self._level(self._collect(parts))].tolist(), strict=True))
+        return dict(
+            zip(self.policies, self._limits.least(_sizes(self._texts.collect(parts), parts)).tolist(), strict=True)
+        )
 
     def nameless(self, parts: Sequence[TextPart]) -> Nameless:
         """What policies about facts weigh where a request names one of their subjects."""
-        return self._nameless(parts, self._collect(parts))
+        return Nameless.of(parts, self._texts.collect(parts), self._models, self.shared.reader)
 
     def _scan(self, parts: Sequence[TextPart], chosen: Sequence[int]) -> list[Verdict]:
-        request = self._collect(parts)
-        self._ask_again(parts, request)
-        verdicts = self._verdicts(request, chosen)
+        request = self._texts.weighed(parts)
+        sizes = _sizes(request, parts)
+        limits = self._limits.least(sizes)
+        verdicts = self._verdicts(parts, request, sizes, limits, chosen)
         for at, (policy, verdict) in enumerate(zip(chosen, verdicts, strict=True)):
             if verdict.flagged:
-                limit = float(self._limits[self._level(request), policy])
-                verdicts[at] = verdict._replace(described=self._described(parts, verdict, policy, limit))
+                words = described(
+                    parts,
+                    verdict.entities,
+                    policy,
+                    float(limits[policy]),
+                    self._texts.collect,
+                    self._models,
+                    self.shared.reader,
+                )
+                verdicts[at] = verdict._replace(described=words)
         return verdicts
 
-    def _ask_again(self, parts: Sequence[TextPart], request: Request) -> None:
-        """Weigh the texts without their names for policies about facts: their models were fitted on such texts."""
-        nameless = self._nameless(parts, request)
-        if not nameless.policies:
-            return
-        again = self._collect(nameless.parts)
-        for policy in nameless.policies:
-            best, hits = again.best[policy], again.hits.get(policy, [])
-            request.best[policy] = max(request.best[policy], best) if nameless.coded else best
-            request.hits[policy] = [*request.hits.get(policy, ()), *hits] if nameless.coded else hits
+    def _sampled(self, samples: Sequence[Sample], alpha: float) -> Stratum:
+        """The operator's own traffic. Requests that names decide are about a subject of a policy, and left out."""
+        texts, statistics = Collector(self._models, self.shared.reader), []
+        for sample in samples:
+            request = texts.weighed(sample)
+            if not any(self._models.deciding(p, names, request.spans) for p, names in request.names.items()):
+                named = np.zeros(len(self.policies), bool)
+                named[list(request.names)] = True
+                scores = self._limits.tails.scaled(request.best + named * self._boost)
+                alone = named & self._facts & (request.best >= self._models.threshold)
+                statistics.append(np.where(alone, np.inf, scores).max(initial=-np.inf))
+        if (len(statistics) + 1) * alpha < 1:
+            raise ValueError(too_few(len(samples), len(statistics), alpha))
+        return Stratum((1,), [np.array(statistics, np.float32)], alpha)
 
-    def _nameless(self, parts: Sequence[TextPart], request: Request) -> Nameless:
-        policies = tuple(policy for policy in request.names if self._facts[policy])
-        spans: list[Span] = []
-        spelled: set[tuple[int, int, tuple[str, ...]]] = set()
-        for policy in policies:
-            for number, name in request.names[policy]:
-                places = list(request.spans(number, name.start, name.end))
-                spans += places
-                spelled.add((policy, name.number, tuple(parts[s.part].text[s.start : s.end] for s in places)))
-        coded = len(spelled) > MOST_SPELLINGS or not all(
-            any(self._only_name(policy, name, glue.join(pieces)) for glue in (" ", ""))
-            for policy, name, pieces in spelled
-        )
-        return Nameless(_without(parts, spans), policies, coded)
-
-    def _only_name(self, policy: int, number: int, text: str) -> bool:
-        """Whether a text is a name from end to end, and so nothing is lost with it. A code may hold more than it."""
-        reading = self.shared.reader.read(text)
-        plain = replace(
-            reading,
-            views=tuple(view for view in reading.views if (view.ends - view.starts == 1).all()),
-            heard=tuple(heard for heard in reading.heard if heard.source is None),
-        )
-        found = self._models.names(plain).get(policy, ())
-        return any((name.number, name.start, name.end) == (number, 0, len(text)) for name in found)
-
-    def _described(self, parts: Sequence[TextPart], verdict: Verdict, policy: int, limit: float) -> tuple[Span, ...]:
-        """What else must go, so that the rest of a flagged request would not be flagged without its names."""
-        gone: list[Span] = []
-        for _ in range(ROUNDS):
-            blanked = _without(parts, [*verdict.entities, *gone])
-            windows = merged(self._collect(blanked).above(policy, limit))
-            if not windows:
-                return merged(gone)
-            if len(windows) > MOST_WINDOWS:
-                break
-            for window in windows:
-                gone += self._telling(blanked[window.part].text, window, policy, limit)
-        return merged([*gone, *self._collect(_without(parts, verdict.entities)).above(policy, limit)])
-
-    def _telling(self, text: str, window: Span, policy: int, limit: float) -> list[Span]:
-        found = telling(
-            text[window.start : window.end],
-            self.shared.reader.encoder,
-            self.shared.reader.normalizer,
-            lambda vectors: self._models.scores(vectors, slice(policy, policy + 1))[:, 0],
-            limit,
-        )
-        return [Span(window.part, window.start + start, window.start + end) for start, end in found]
-
-    def _collect(self, parts: Sequence[TextPart]) -> Request:
-        request = Request(len(self.policies), self._facts)
-        together = unread(parts)
-        texts: set[str] = set()
-        for number, part in enumerate(parts):
-            classify = part.role not in NAMES_ONLY
-            if number not in together:
-                evidence = self._evidence(part.text)
-                request.add(number, evidence, classify=classify)
-                if part.text not in texts and (classify or self._facts.any()):
-                    request.size += evidence.size
-            elif part.text not in texts:
-                request.size += text_size(1)
-            texts.add(part.text)
-        for joint in joints(parts, together):
-            request.add_joint(joint, self._joint_evidence(joint))
-        return request
-
-    def _evidence(self, text: str) -> Evidence:
-        digest = self._memory.digest(text)
-        known = self._memory.get(digest)
-        if known is None:
-            known = self._models.weigh(self.shared.reader.read(text), self._floors)
-            self._memory.keep(digest, known)
-        return known
-
-    def _joint_evidence(self, joint: Joint) -> Evidence:
-        digest = self._memory.digest(joint.text, f"{[p[0] for p in joint.pieces]} {joint.alone} {joint.glued}")
-        known = self._memory.get(digest)
-        if known is None:
-            reading = self.shared.reader.read(joint.text)
-            new = joint.new(reading.starts, reading.ends)
-            known = self._models.weigh(reading, self._floors, np.zeros_like(new) if joint.glued else new)
-            self._memory.keep(digest, known)
-        return known
-
-    def _level(self, request: Request) -> int:
-        """Which of `SIZES` a request is compared with."""
-        return min(int(np.searchsorted(SIZES, request.size)), len(SIZES) - 1)
-
-    def _verdicts(self, request: Request, chosen: Iterable[int]) -> list[Verdict]:
-        level = self._level(request)
+    def _verdicts(
+        self,
+        parts: Sequence[TextPart],
+        request: Request,
+        sizes: Sizes,
+        limits: Floats,
+        chosen: Iterable[int],
+    ) -> list[Verdict]:
         scores = request.best.copy()
         decisive: dict[int, set[tuple[int, Found]]] = {}
+        windows: dict[int, list[Span]] = {}
         for policy, names in request.names.items():
-            scores[policy] += self._models.boost[policy]
+            limit = float(limits[policy])
+            if self._facts[policy]:
+                least = float(self._models.threshold[policy])
+                more = float(self._documents[policy]) - least
+                spelled = [list(request.spans(number, name.start, name.end)) for number, name in names]
+                near = beside(parts, [s for found in spelled if not ordinary(parts, found, self._words) for s in found])
+                told = [
+                    (score - more if in_document(parts, found) else score, found)
+                    for score, found in request.hits.get(policy, ())
+                    if near(found)
+                ]
+                best = max((score for score, _ in told), default=min(scores[policy], least - TIE))
+                scores[policy] = max(scores[policy], best - least + limit)
+                windows[policy] = [s for score, found in told if score >= least for s in found]
+            else:
+                scores[policy] += self._boost[policy]
+                windows[policy] = request.above(policy, limit - float(self._boost[policy]))
             decisive[policy] = self._models.deciding(policy, names, request.spans)
             if decisive[policy]:
                 scores[policy] = np.inf
-        p_values = self._calibrations[level].p_values(scores).tolist()
+        p_values = self._limits.p_values(scores, sizes).tolist()
         shown = np.minimum(1 / (1 + np.exp(CENTRE - np.clip(scores.astype(np.float64), -50, 50))), 1 - 1e-6)
         shown = np.where(scores == np.inf, 1.0, np.where(scores == -np.inf, 0.0, shown)).tolist()
-        flagged = (scores >= self._limits[level]).tolist()
+        flagged = (scores >= limits).tolist()
         return [
-            self._verdict(i, request, decisive.get(i, set()), shown[i], p_values[i])
+            self._verdict(i, request, decisive.get(i, set()), windows.get(i), float(limits[i]), shown[i], p_values[i])
             if flagged[i] or i in decisive
             else Verdict(self.policies[i], False, shown[i], p_values[i], "none", (), (), request.truncated)
             for i in chosen
@@ -277,12 +221,18 @@ class Guard:
         )
 
     def _verdict(
-        self, policy: int, request: Request, decisive: set[tuple[int, Found]], score: float, p_value: float
+        self,
+        policy: int,
+        request: Request,
+        decisive: set[tuple[int, Found]],
+        beside_names: list[Span] | None,
+        limit: float,
+        score: float,
+        p_value: float,
     ) -> Verdict:
         """A verdict on a request that holds names of the policy or is flagged."""
         names = request.names.get(policy, [])
-        limit = self._limits[self._level(request), policy]
-        windows = request.above(policy, limit - self._models.boost[policy] if names else limit)
+        windows = [*(beside_names or ()), *request.above(policy, limit)]
         sentences = merged(span for number, name in decisive for span in request.spans(number, *name.sentence))
         # The harmless half of a composite question survives: what the names decide ends with their sentences.
         windows = [*sentences] + [w for w in windows if not any(_overlap(w, s) for s in sentences)]
@@ -299,17 +249,10 @@ class Guard:
         )
 
 
-def _without(parts: Sequence[TextPart], gone: Iterable[Span]) -> list[TextPart]:
-    """The parts with white space in the place of spans."""
-    kept = list(parts)
-    for number, spans in groupby(merged(gone), key=lambda span: span.part):
-        text, at = parts[number].text, 0
-        pieces: list[str] = []
-        for span in spans:
-            pieces += (text[at : span.start], " " * (span.end - span.start))
-            at = span.end
-        kept[number] = replace(parts[number], text="".join((*pieces, text[at:])))
-    return kept
+def _sizes(request: Request, parts: Sequence[TextPart]) -> Sizes:
+    """What a request counts in each stratum: texts, bytes of different texts, and one request."""
+    texts = {part.text for part in parts}
+    return request.size, sum(len(text) if text.isascii() else len(text.encode("utf-8", "replace")) for text in texts), 1
 
 
 def _overlap(one: Span, other: Span) -> bool:

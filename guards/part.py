@@ -45,6 +45,8 @@ class FittedPart:
         weights: linear model on unit vectors of windows, `[dim]`; standardised: over benign texts the score of the
             worst window has mean 0 and standard deviation 1.
         bias: its constant.
+        attributes: for each subject words of what the policy says of it, in the singular, and what each adds to the
+            score of a window; see `guards.attributes`.
         boost: what one piece of name evidence adds to the score, >= 0.
         threshold: least score for a verdict of the classifier; the calibration may ask for more.
         figures: what was measured on held-out texts; no names.
@@ -59,6 +61,7 @@ class FittedPart:
     bias: float
     boost: float
     threshold: float
+    attributes: tuple[Mapping[str, float], ...] = ()
     figures: Mapping[str, Any] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
@@ -73,6 +76,7 @@ class FittedPart:
             "bias": self.bias,
             "boost": self.boost,
             "threshold": self.threshold,
+            "attributes": [dict(subject) for subject in self.attributes],
             "figures": dict(self.figures),
         }
         return save({"weights": np.ascontiguousarray(self.weights, np.float32), "head": _bytes_array(head)})
@@ -95,14 +99,26 @@ class FittedPart:
                 bias=float(head["bias"]),
                 boost=float(head["boost"]),
                 threshold=float(head["threshold"]),
+                attributes=tuple(
+                    {str(word): float(weight) for word, weight in subject.items()}
+                    for subject in head.get("attributes", ())
+                ),
                 figures=head["figures"],
             )
-        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (
+            SafetensorError,
+            AttributeError,
+            KeyError,
+            TypeError,
+            json.JSONDecodeError,
+            UnicodeDecodeError,
+        ) as error:
             raise PartError(f"not a guard part ({type(error).__name__}); compile the policy again") from error
-        numbers = [*part.weights.ravel(), part.bias, part.boost, part.threshold]
-        if part.weights.ndim != 1 or not np.isfinite(numbers).all() or part.boost < 0:
+        added = [weight for subject in part.attributes for weight in subject.values()]
+        numbers = [*part.weights.ravel(), part.bias, part.boost, part.threshold, *added]
+        if part.weights.ndim != 1 or not np.isfinite(numbers).all() or min([part.boost, *added]) < 0:
             raise PartError(
-                "guard part with a wrong shape, a negative boost or a value that is not finite; compile again"
+                "guard part with a wrong shape, negative evidence or a value that is not finite; compile again"
             )
         if part.granularity not in ("entity", "facts"):
             raise PartError(f"guard part with unknown granularity {part.granularity!r}; compile again")

@@ -9,15 +9,19 @@ import numpy as np
 
 from guards.encoder import Encoder, Floats
 from guards.foreign import Foreign, Listener
+from guards.letters import APART, apart, leet
 from guards.normalize import AliasView, Folded, Ints, Normalizer
-from guards.views import DEPTH, Decoded, decoded, leet
+from guards.views import DEPTH, Decoded, decoded, hidden
 from guards.windows import sentence_ends, windows
 
 LONGEST = 4_000_000
 """Characters of one text that are read; a longer one is reported as truncated."""
-_APART = 4
 _LETTERS_APART = re.compile(r"(?<![^ ])[^ ](?: [^ ]){3}(?![^ ])")
-"""So many single letters in a row are one word, and what they look like."""
+"""What letters set apart look like."""
+_MIXED = re.compile(r"\b(?:[a-z]+[013457]+|[013457]+[a-z])\w*")
+_WRITTEN, _SHARE = 2, 0.5
+"""Words of letters and digits, and their share of those near to them, from which on a text is read as if digits were
+letters: some words of any manual page look like that."""
 MOST_VIEWS = 40
 """Views of one text; a text that hides more codes inside each other is reported as truncated."""
 
@@ -126,39 +130,82 @@ class Reader:
         """Add the views and windows of a text, or of a decoded one; return the ends of its sentences."""
         folded = self.normalizer.fold(text)
         words, first, last = folded.words()
+        if depth:
+            for inner in hidden(text):
+                self._inner(inner, source, depth, views, heard, ranges)
         if not words:
             return np.array([len(text)], np.int64)
-        self._name_views(text, folded, first, last, source, views)
+        more = self._name_views(text, folded, first, last, source, views)
         foreign = self._listener.hear(text)
         if foreign is not None:
-            heard.append(HeardView(foreign, text, source))
-        encoded = self.encoder.read(words)
+            heard.append(HeardView(foreign, foreign.text, source))
+        sentences = self._windows(folded, (words, first, last), source, ranges)
+        if source is None:
+            sentences = np.append(sentences, len(text))
+        for written in more:
+            if written.text.strip():
+                self._windows(written, written.words(), source, ranges)
+        if depth:
+            for inner in decoded(text, folded, words, first, last):
+                self._inner(inner, source, depth, views, heard, ranges)
+        return sentences
+
+    def _inner(
+        self,
+        inner: Decoded,
+        source: Decoded | None,
+        depth: int,
+        views: list[NameView],
+        heard: list[HeardView],
+        ranges: list[tuple[Floats, Ints, Ints, int]],
+    ) -> None:
+        """Add the views and windows of what is behind a code."""
+        if len(views) >= MOST_VIEWS:
+            raise _TooManyViewsError
+        if source is not None:
+            begin, end = _through(source, inner.starts, inner.ends)
+            inner = Decoded(inner.text, begin, end, inner.nested)
+        self._read(inner.text, inner, depth - 1 if inner.nested else 0, views, heard, ranges)
+
+    def _windows(
+        self,
+        folded: Folded,
+        words: tuple[list[str], Ints, Ints],
+        source: Decoded | None,
+        ranges: list[tuple[Floats, Ints, Ints, int]],
+    ) -> Ints:
+        """Add the windows of words of a folded text; return the ends of its sentences but the last."""
+        spelt, first, last = words
+        encoded = self.encoder.read(spelt)
         done = sentence_ends(folded.codes, first, last)
         low, high = windows(encoded.tokens, done)
         starts, ends = folded.original(first)[low], folded.original(last - 1)[high - 1] + 1
-        sentences = np.append(folded.original(last[done][:-1]), len(text)) if source is None else starts
         if source is not None:
             starts, ends = _through(source, starts, ends)
         ranges.append((encoded.vectors(low, high), starts, ends, int(encoded.tokens.sum())))
-        if depth:
-            for inner in decoded(text, folded, words, first, last):
-                if len(views) >= MOST_VIEWS:
-                    raise _TooManyViewsError
-                if source is not None:
-                    begin, end = _through(source, inner.starts, inner.ends)
-                    inner = Decoded(inner.text, begin, end, inner.nested)  # noqa: PLW2901
-                self._read(inner.text, inner, depth - 1 if inner.nested else 0, views, heard, ranges)
-        return sentences
+        return folded.original(last[done][:-1])
 
     def _name_views(
         self, text: str, folded: Folded, first: Ints, last: Ints, source: Decoded | None, views: list[NameView]
-    ) -> None:
+    ) -> list[Folded]:
+        """Add the views of a text in which names are searched; return those that are to be read as texts as well."""
         view = self.normalizer.view(folded)
         views.append(_named(view, source, loose=False, text=text if source is None else None))
+        more = []
         spaced = _unspaced(view)
         if spaced is not None:
             views.append(_named(spaced, source, loose=True))
-        views.extend(_named(self.normalizer.view(p), source, loose=False) for p in leet(folded, first, last))
+            together = apart(folded)
+            if together is not None:
+                views.append(_named(self.normalizer.view(together), source, loose=False))
+                more.append(together)
+        plain = list(leet(folded, first, last))
+        views.extend(_named(self.normalizer.view(p), source, loose=False) for p in plain)
+        if plain:
+            mixed = len(_MIXED.findall(folded.text))
+            if mixed >= max(_WRITTEN, _SHARE * len(plain[0].text.split())):
+                more.append(plain[0])
+        return more
 
 
 def _named(view: AliasView, source: Decoded | None, *, loose: bool, text: str | None = None) -> NameView:
@@ -184,7 +231,7 @@ def _unspaced(view: AliasView) -> AliasView | None:
     single = spaces - begins == 1
     edges = np.flatnonzero(np.diff(np.concatenate([[0], single.view(np.int8), [0]])))
     low, high = edges[::2], edges[1::2]
-    long = high - low >= _APART
+    long = high - low >= APART
     keep = np.ones(size, bool)
     for a, b in zip(begins[low[long]].tolist(), spaces[high[long] - 1].tolist(), strict=True):
         keep[a + 1 : b - 1 : 2] = False

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 
 from anyascii import anyascii
 
@@ -55,8 +57,27 @@ _ONE_LIQUID = frozenset({"katakana", "hiragana", "hangul", "han"})
 """Scripts in whose languages l and r are one sound."""
 
 _SILENT = frozenset("хХχΧخッっ")
-_READ = {"ו": "u", "פ": "p", "ף": "p", "ц": "s", "Ц": "s", "ж": "J", "Ж": "J", "ج": "J", "ש": "S"}
+_READ = {
+    "ו": "u",
+    "ב": "b",
+    "פ": "p",
+    "ף": "p",
+    "ц": "s",
+    "Ц": "s",
+    "ж": "J",
+    "Ж": "J",
+    "ج": "J",
+    "ש": "S",
+    "\u095b": "z",
+}
 """Letters that stand for other sounds in foreign names than anyascii's spelling of them says."""
+
+_EU, _I = 18, 20
+"""Vowels of a Korean syllable (The Unicode Standard, section 3.12): one that is put between consonants, and another."""
+_GERESH = re.compile("([גצץזתטדחע])['\u2019\u05f3\u02bc\u2032`]")
+"""A Hebrew letter with a geresh stands for another sound, of foreign words."""
+_MARKED = dict(zip("גצץזתטדחע", "\ue100\ue101\ue101\ue102\ue103\ue103\ue104\ue105\ue106", strict=True))
+_READ |= dict(zip("\ue100\ue101\ue102\ue103\ue104\ue105\ue106", ("J", "C", "J", "T", "T", "k", "g"), strict=True))
 
 _SPELLED = re.compile(r"shch|dzh|sch|tch|tsh|sh|ch|ph|th|ck|qu|zh|dj|ts|tz|kh|bh|dh|gh|jh|[a-z]")
 _SPOKEN: Mapping[str, str] = {
@@ -66,8 +87,18 @@ _SPOKEN: Mapping[str, str] = {
 }  # fmt: skip
 
 
+def digraphs(text: str) -> str:
+    """The text, as long, with one letter and a zero-width one for two that stand for a sound.
+
+    Hebrew letters with a geresh become private ones, and a Devanagari ja with a dot the letter za.
+    """
+    return _GERESH.sub(lambda match: _MARKED[match[1]] + "\u200b", text).replace("\u091c\u093c", "\u095b\u200b")
+
+
 def script_of(char: str) -> str:
     """Script of a letter; empty for Latin ones, for other scripts, and for what is no letter."""
+    if char in _MARKED.values():
+        return "hebrew"
     code = ord(char)
     for name, low, high in _SCRIPTS:
         if low <= code <= high:
@@ -83,10 +114,12 @@ def heard(char: str) -> str:
     if char in _READ:
         return _READ[char]
     script = script_of(char)
+    if script == "hangul" and ord(char) >= 0xAC00 and (ord(char) - 0xAC00) // 28 % 21 == _EU:
+        return heard(chr(ord(char) - (_EU - _I) * 28)).replace("i", "")
     spelled = re.sub(r"[^a-z]", "", anyascii(char).lower())
     if script == "han" and spelled.endswith("ng"):
         spelled = spelled[:-1]
-    if script in ("hebrew", "arabic") and spelled in ("w", "v"):
+    if script == "arabic" and spelled in ("w", "v"):
         return "u"
     sounds = "".join(_SPOKEN.get(piece, piece) for piece in _SPELLED.findall(spelled))
     if script == "han":
@@ -135,47 +168,74 @@ def sounds(words: Sequence[str]) -> Sounds:
     return Sounds("".join(skeleton), tuple(consonants), tuple(vowels), tuple(borders[1:]))
 
 
-_LATIN = re.compile(r"sch|tch|sh|ch|ph|th|ck|qu|zh|dj|kh|gh|ts|tz|c[eiy]|hu|[a-z]")
+_LATIN = re.compile(r"sch|tch|sh|ch|ph|th|ck|qu|zh|dj|kh|gh|ts|tz|[cg][eiy]|hu|[a-z]")
 _CODA = re.compile(r"r(?![aeiouy])")
+_FINAL = re.compile(r"re?$")
 _USUAL: Mapping[str, str] = {
     "sch": "S", "tch": "C", "sh": "S", "ch": "C", "ph": "f", "th": "T", "ck": "k", "qu": "ku", "zh": "J", "dj": "J",
-    "kh": "", "gh": "g", "ts": "s", "tz": "s", "ce": "se", "ci": "si", "cy": "si", "c": "k", "hu": "u", "j": "J",
+    "kh": "", "gh": "g", "ts": "s", "tz": "s", "ce": "se", "ci": "si", "cy": "si", "c": "k",
+    "ge": "ge", "gi": "gi", "gy": "gi", "hu": "u", "j": "J",
     "q": "k", "x": "ks", "y": "i", "w": "u", "h": "",
 }  # fmt: skip
 """Spelling -> sounds, as in most languages."""
 _JAPANESE = {"l": "r", "v": "b", "th": "s"}
 _KOREAN = {"l": "r", "v": "b", "f": "p", "ph": "p", "z": "J", "th": "s"}
 _CHINESE = {"l": "r"}
-STYLES: tuple[tuple[frozenset[str], Mapping[str, str], bool], ...] = (
-    (frozenset({"cyrillic", "indic", "georgian", "armenian"}), {"w": "v"}, False),
-    (frozenset({"cyrillic"}), {"w": "v", "h": "g", "hu": "gu", "ch": "k"}, False),
-    (frozenset({"greek"}), {}, False),
-    (frozenset({"greek"}), {"b": "mp", "d": "nt"}, False),
-    (frozenset({"greek"}), {"b": "mp", "d": "nt", "w": "gu", "ch": ""}, False),
-    (frozenset({"arabic"}), {"p": "b", "v": "f", "ph": "f"}, False),
-    (frozenset({"arabic"}), {"p": "b", "v": "f", "ph": "f", "g": "J"}, False),
-    (frozenset({"hebrew", "thai"}), {"f": "p", "ph": "p"}, False),
-    (frozenset({"hebrew"}), {"f": "p", "ph": "p", "v": "u", "j": "g", "ch": ""}, False),
-    *(
-        (frozenset({script}), {**changed, **more}, drop)
-        for script, changed, more in (
-            ("katakana", _JAPANESE, {}),
-            ("katakana", _JAPANESE, {"hu": "fu"}),
-            ("hangul", _KOREAN, {}),
-            ("hangul", _KOREAN, {"f": "", "ph": ""}),
-            ("han", _CHINESE, {"v": "u"}),
-            ("han", _CHINESE, {"v": "f"}),
-        )
-        for drop in (False, True)
+_SOFT = {"ge": "Je", "gi": "Ji", "gy": "Ji"}
+_GUTTURAL = {"ch": "k"}
+_TS = {"ch": "ts", "tch": "ts", "sh": "s", "sch": "s", "j": "tz", "dj": "tz"}
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How scripts write foreign names.
+
+    Attributes:
+        scripts: their names.
+        changed: what letters of a name become, other than in most languages.
+        options: further changes, each of which is made or not, and left out where a name has none of these letters.
+        drop: whether an r may be left out at the end of words, or wherever no vowel follows.
+    """
+
+    scripts: frozenset[str]
+    changed: Mapping[str, str]
+    options: tuple[Mapping[str, str], ...] = ()
+    drop: bool = False
+
+    def ways(self, words: Sequence[str]) -> Iterator[tuple[str, ...]]:
+        """All ways to write the words of a name, as sounds."""
+        pieces = {piece for word in words for piece in _LATIN.findall(word)}
+        options = [option for option in self.options if not pieces.isdisjoint(option)]
+        for chosen in product((False, True), repeat=len(options)):
+            made = [option for option, yes in zip(options, chosen, strict=True) if yes]
+            changed = dict(ChainMap(*reversed([dict(self.changed), *map(dict, made)])))
+            for silent in (None, _FINAL, _CODA) if self.drop else (None,):
+                yield tuple(spoken(silent.sub("", word) if silent else word, changed) for word in words)
+
+
+STYLES: tuple[Style, ...] = (
+    Style(frozenset({"cyrillic", "indic", "georgian", "armenian"}), {"w": "v"}, (_SOFT,)),
+    Style(frozenset({"cyrillic"}), {"w": "v", "h": "g", "hu": "gu", "ch": "k"}),
+    Style(frozenset({"greek"}), _TS, ({"ge": "tze", "gi": "tzi", "gy": "tzi"},)),
+    Style(frozenset({"greek"}), {**_TS, "b": "mp", "d": "nt"}, ({"w": "gu"}, {"ch": "s"}, {"g": "gk"})),
+    Style(frozenset({"arabic"}), {"p": "b", "v": "f", "ph": "f"}, ({"g": "J", **_SOFT},)),
+    Style(frozenset({"thai"}), {"f": "p", "ph": "p"}),
+    Style(
+        frozenset({"hebrew"}),
+        {"f": "p", "ph": "p", "th": "t"},
+        ({"v": "u"}, {"ch": "k", "tch": "k"}, _SOFT, {"j": "g"}, {"j": "i"}),
     ),
+    Style(frozenset({"katakana"}), _JAPANESE, ({"hu": "fu"}, {"kh": "k"}, _SOFT), drop=True),
+    Style(frozenset({"hangul"}), _KOREAN, ({"f": "", "ph": ""}, {"th": "t"}, {"kh": "k"}, _SOFT, _GUTTURAL), drop=True),
+    Style(frozenset({"han"}), {**_CHINESE, "v": "u"}, drop=True),
+    Style(frozenset({"han"}), {**_CHINESE, "v": "f"}, drop=True),
 )
-"""Scripts, what letters of a name become in them, and whether an r that no vowel follows is left out."""
+"""How names are looked for in every script."""
 
 
-def spoken(word: str, changed: Mapping[str, str], *, drop: bool = False) -> str:
+def spoken(word: str, changed: Mapping[str, str]) -> str:
     """Sounds that a word of the letters a to z is written with in another script."""
-    plain = _CODA.sub("", word) if drop else word
-    return "".join(changed.get(piece, _USUAL.get(piece, piece)) for piece in _LATIN.findall(plain))
+    return "".join(changed.get(piece, _USUAL.get(piece, piece)) for piece in _LATIN.findall(word))
 
 
 _NEAR: Mapping[frozenset[str], float] = {
@@ -200,10 +260,15 @@ def distance(name: Sounds, other: Sounds, begin: int, script: str) -> float:
     size, written = len(name.consonants), script not in PREFIXED
     cost = sum(_between(one, other.consonants[begin + i]) for i, one in enumerate(name.consonants))
     for i, one in enumerate(name.vowels):
+        if script == "indic" and one == "a":  # goes without saying
+            one = other.vowels[begin + i] and one  # noqa: PLW2901
         if i or not begin:  # before the first consonant may stand what is prefixed
             cost += _gap(one, other.vowels[begin + i], written) * (0.3 if i == size else 1.0)
     borders = {b - begin for b in other.borders if 0 < b - begin < size}
-    cost += (0.2 if script in JOINED or script == "katakana" else 0.5) * len(borders ^ set(name.borders))
+    own = set(name.borders)
+    if script == "hangul":  # what a hyphen joins is one word
+        own &= borders
+    cost += (0.2 if script in JOINED or script == "katakana" else 0.5) * len(borders ^ own)
     return cost / max(size, 1)
 
 

@@ -12,7 +12,10 @@ from collections.abc import Iterable
 
 from guards.normalize import AliasView
 
-_QUOTED = re.compile(r'"([^"\n]{3,80})"|\u201c([^\u201c\u201d\n]{3,80})\u201d')
+_QUOTED = re.compile(
+    r'"([^"\n]{3,80})"|\u201c([^\u201c\u201d\n]{3,80})\u201d'
+    r"|(?<!\w)['\u2018]([^'\u2018\u2019\n](?:[^\"\u201c\u201d\n]{2,79}?))['\u2019](?!\w)"
+)
 CAPITALS = 2
 """Words of a title that begin with a capital."""
 
@@ -24,8 +27,9 @@ def is_title(text: str) -> bool:
 
 def quoted_titles(texts: Iterable[str]) -> list[str]:
     """Titles in quotation marks, in order, each once."""
-    found = (match[1] or match[2] for text in texts for match in _QUOTED.finditer(text))
-    return list(dict.fromkeys(t for t in (one.strip(" ,.;:!?") for one in found) if is_title(t)))
+    found = [match[1] or match[2] or match[3] for text in texts for match in _QUOTED.finditer(text)]
+    parts = (part for one in found for part in (one, re.split(r": | \(", one)[0]))
+    return list(dict.fromkeys(t for t in (one.strip(" ,.;:!?") for one in parts) if is_title(t)))
 
 
 def as_title(text: str, view: AliasView, start: int, end: int) -> bool:

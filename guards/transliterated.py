@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import ahocorasick
 import numpy as np
 
 from guards.foreign import Foreign
-from guards.sounds import JOINED, PREFIXED, SCRIPTS, SPACELESS, STYLES, Sounds, distance, heard, sounds, spoken
+from guards.sounds import JOINED, PREFIXED, SCRIPTS, SPACELESS, STYLES, Sounds, distance, heard, sounds
 
 FEWEST = {"katakana": 3, "hangul": 3, "han": 5}
 USUALLY = 4
@@ -21,8 +22,12 @@ FAR_BARE = {4: 0.01, 5: 0.06}
 LONGEST = 1 << 30
 ENDING, PREFIX = 2, 2
 """Consonants that an ending of a case and a prefixed article or preposition may add."""
+PARTICLE = 2
+"""Syllables of a Korean particle."""
 
 _FEWEST = [FEWEST.get(script, USUALLY) for script in SCRIPTS]
+_JOINING = frozenset(SCRIPTS.index(script) for script in ("hangul", "katakana", "hebrew"))
+"""Scripts that write what a hyphen joins as one word."""
 _EXTRA = 0.1
 """What a consonant of an ending adds to the difference."""
 _BEFORE = np.array([LONGEST if s in SPACELESS else PREFIX if s in PREFIXED else 0 for s in SCRIPTS])
@@ -55,7 +60,7 @@ class Transliterations:
             self._automaton.make_automaton()
         self._empty = not patterns
 
-    def find(self, foreign: Foreign, text: str) -> Iterator[tuple[int, int, int]]:
+    def find(self, foreign: Foreign) -> Iterator[tuple[int, int, int]]:
         """Number of a name, and the characters `[start, end)` of the text that it was heard in."""
         if self._empty:
             return
@@ -74,20 +79,25 @@ class Transliterations:
             owners = [owner for owner in owners if here in owner.scripts]
             if not owners:
                 continue
-            start, end, there, begin = _spelled(foreign, text, int(first[at]), int(last[at]), name)
-            same = there.skeleton[begin : begin + length] == owners[0].sounds.skeleton
             limit = (FAR_BARE if name in PREFIXED else FAR).get(min(length, LONG), 0.0)
-            for owner in owners:
-                more = 0.0 if name in JOINED else _EXTRA * after[at] / length
-                if same and distance(owner.sounds, there, begin, name) + more <= limit:
-                    yield owner.number, start, end
+            more = 0.0 if name in JOINED else _EXTRA * after[at] / length
+            heard_: set[int] = set()
+            for start, end, there, begin in _spelled(foreign, int(first[at]), int(last[at]), name):
+                if there.skeleton[begin : begin + length] != owners[0].sounds.skeleton:
+                    continue
+                for owner in owners:
+                    if owner.number not in heard_ and distance(owner.sounds, there, begin, name) + more <= limit:
+                        heard_.add(owner.number)
+                        yield owner.number, start, end
 
 
-def _spelled(foreign: Foreign, text: str, first: int, last: int, script: str) -> tuple[int, int, Sounds, int]:
+def _spelled(foreign: Foreign, first: int, last: int, script: str) -> Iterator[tuple[int, int, Sounds, int]]:
     """Characters of the words, or in scripts without spaces of the letters, that hold a run of consonants.
 
-    Returns start, end, the sounds between them, and where among these the run begins.
+    Yields start, end, the sounds between them, and where among these the run begins; in Korean also without the last
+    syllables, which may be particles whose consonants cannot be told from those of the name.
     """
+    text = foreign.text
     numbers = range(int(foreign.words[first]), int(foreign.words[last]) + 1)
     bounds = [(int(foreign.starts[n]), int(foreign.ends[n])) for n in numbers]
     if script in JOINED:  # what follows is no ending
@@ -95,21 +105,34 @@ def _spelled(foreign: Foreign, text: str, first: int, last: int, script: str) ->
         bounds[-1] = (bounds[-1][0], min(bounds[-1][1], max(int(after), int(foreign.at[last]) + 1)))
     if script in SPACELESS:
         bounds[0] = (int(foreign.at[first]), bounds[0][1])
-    there = sounds(["".join(map(heard, text[a:b])) for a, b in bounds])
     begin = 0 if script in SPACELESS else first - int(np.searchsorted(foreign.words, foreign.words[first]))
-    return bounds[0][0], bounds[-1][1], there, begin
+    start, end = bounds[-1]
+    for less in range(PARTICLE + 1) if script == "hangul" else (0,):
+        if end - less > max(start, int(foreign.at[last]) if less else start):
+            bounds[-1] = (start, end - less)
+            yield bounds[0][0], end - less, sounds(["".join(map(heard, text[a:b])) for a, b in bounds]), begin
 
 
 def _spellings(number: int, words: Sequence[str]) -> Iterator[Written]:
     """A name, and the same with the surname first, in all styles; styles that spell it alike are one."""
     styles: dict[tuple[str, ...], set[int]] = {}
-    for scripts, changed, drop in STYLES:
-        said = tuple(spoken(word, changed, drop=drop) for word in words)
-        styles.setdefault(said, set()).update(SCRIPTS.index(script) for script in scripts)
+    for style in STYLES:
+        for said in style.ways(words):
+            styles.setdefault(said, set()).update(SCRIPTS.index(script) for script in style.scripts)
     for said, found in styles.items():
-        for order in (said, said[::-1]) if len(said) == 2 else (said,):
+        joined = frozenset(script for script in found if script in _JOINING)
+        orders = (said, said[::-1]) if len(said) == 2 else (said,)
+        for order, scripts in [*((o, frozenset(found)) for o in orders), *((o, joined) for o in _together(said))]:
             made = sounds(order)
             size = len(made.skeleton) if len(words) > 1 else len(made.skeleton) - 1
-            long = frozenset(script for script in found if size >= _FEWEST[script])
+            long = frozenset(script for script in scripts if size >= _FEWEST[script])
             if long:
                 yield Written(number, made, long)
+
+
+def _together(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """A name with two words written as one, where that makes one consonant of two alike."""
+    for at, (one, other) in enumerate(pairwise(words)):
+        apart, joined = sounds((one, other)), sounds((one + other,))
+        if apart.skeleton != joined.skeleton:
+            yield (*words[:at], one + other, *words[at + 2 :])

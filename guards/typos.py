@@ -1,80 +1,84 @@
-"""Words one typo away from a word of a name."""
+"""Words of names that a misspelt word of a text may stand for."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 
-SHORTEST = 5
-"""Shorter words of names are matched exactly: too many ordinary words lie one typo away."""
-MOST = 4
+from guards.deletions import LONGEST, MOST, Deletions
+
+SHORTEST = 4
+"""Shorter words of names are matched exactly: too many ordinary words lie one edit away."""
+CAREFUL = 6
+"""In shorter words the first letter must be right: `barry` is not `harry`."""
+_ALPHABETS = "\u0590"
+"""Latin, Greek, Cyrillic and Armenian come before; of the others one letter more or less often makes another word."""
+CHOICES = 32
 """Corrections of one word that are tried."""
+_FEW = 8
+"""So many words are looked up one by one."""
 _REMEMBERED = 1 << 16
 
 
-def deletions(word: str) -> Iterator[str]:
-    """The word itself and the word without one of its letters."""
-    yield word
-    for i in range(1, len(word)):  # the first letter must be right
-        yield word[:i] + word[i + 1 :]
+def edits_in(word: str) -> bool:
+    """Whether a word of a name may hold edits: one of an alphabet that writes its vowels."""
+    return SHORTEST <= len(word) <= LONGEST and word.isalpha() and max(word) < _ALPHABETS
 
 
-def within_one(a: str, b: str) -> bool:
-    """Whether the Damerau-Levenshtein distance (adjacent swaps count once) of two words is at most 1."""
+def edits(a: str, b: str, most: int) -> int:
+    """Damerau-Levenshtein distance of two words, swaps of neighbours counted once; `most + 1` if it is larger.
+
+    R. Lowrance and R. A. Wagner, An extension of the string-to-string correction problem, J. ACM 22 (1975).
+    """
     if a == b:
-        return True
-    if len(a) > len(b):
-        a, b = b, a
-    at = next((i for i, c in enumerate(a) if c != b[i]), len(a))
-    if len(a) < len(b):
-        return len(b) - len(a) == 1 and a[at:] == b[at + 1 :]
-    return a[at + 1 :] == b[at + 1 :] or (a[at : at + 2] == b[at : at + 2][::-1] and a[at + 2 :] == b[at + 2 :])
+        return 0
+    if abs(len(a) - len(b)) > most:
+        return most + 1
+    far = len(a) + len(b)
+    rows = [[far] * (len(b) + 2), [far, *range(len(b) + 1)]]
+    seen: dict[str, int] = {}
+    for i, one in enumerate(a, 1):
+        row, same = [far, i], 0
+        for j, other in enumerate(b, 1):
+            k, m = seen.get(other, 0), same
+            if one == other:
+                same = j
+            changed = rows[i][j] + (one != other)
+            swapped = rows[k][m] + (i - k - 1) + 1 + (j - m - 1)
+            row.append(min(changed, row[-1] + 1, rows[i][j + 1] + 1, swapped))
+        rows.append(row)
+        seen[one] = i
+    found: int = rows[-1][-1]
+    return min(found, most + 1)
 
 
 class Typos:
-    """Finds the word of a name that a word of a text is a typo of: same first letter, distance 1.
+    """Finds the words of names that lie within MOST edits of a word.
 
-    Symmetric deletion: two words at distance 1 share the word or a word with one letter less. Words that are ordinary
-    themselves are never typos ("porter" is not "potter"). Thread-safe.
+    A look-up costs the same for one name and for thousands. Thread-safe.
     """
 
-    def __init__(self, words: Iterable[str], ordinary: Collection[str]) -> None:
-        self._ordinary = ordinary
-        self._near: dict[str, list[str]] = {}
-        for word in sorted({w for w in words if len(w) >= SHORTEST and w.isalpha()}):
-            for part in deletions(word):
-                self._near.setdefault(part, []).append(word)
-        self._initials = frozenset(w[0] for w in self._near)
-        longest = max(map(len, self._near), default=0) + 1
-        self._sizes = range(SHORTEST - 1, longest + 1)
-        self._right: set[str] = set()
-        self._fixed: dict[str, tuple[str, ...]] = {}
+    def __init__(self, words: Iterable[str]) -> None:
+        """Build the index of those of the words that may hold edits."""
+        self._deletions = Deletions(w for w in words if edits_in(w))
+        self._found: dict[str, tuple[tuple[str, int], ...]] = {}
         self._lock = threading.Lock()
 
-    def fixes(self, words: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        """Misspelled words of a text with the words they may stand for, in alphabetical order, at most MOST."""
-        if not self._near:
-            return {}
-        found = {}
-        for word in set(words).difference(self._right):  # nearly all words of a text were seen before
-            right = self._fix(word)
-            if right:
-                found[word] = right
-        return found
+    def likely(self, words: Collection[str]) -> set[str]:
+        """Those of many words that others are near."""
+        quick = self._deletions.likely(words) if len(words) > _FEW else words
+        return {word for word in quick if self.near(word)}
 
-    def _fix(self, word: str) -> tuple[str, ...]:
-        fixed = self._fixed.get(word)
-        if fixed is not None:
-            return fixed
-        right: tuple[str, ...] = ()
-        if word[0] in self._initials and len(word) in self._sizes and word not in self._ordinary:
-            near = {w for part in deletions(word) for w in self._near.get(part, ())}
-            right = tuple(sorted(w for w in near if w[0] == word[0] and within_one(word, w))[:MOST])
+    def near(self, word: str) -> tuple[tuple[str, int], ...]:
+        """Other words that this one may stand for, with the number of edits: fewest first, at most CHOICES."""
+        known = self._found.get(word)
+        if known is not None:
+            return known
+        close = sorted((edits(word, w, MOST), w) for w in self._deletions.sharing(word) if w != word)
+        right = [(w, n) for n, w in close if n <= MOST and (len(w) >= CAREFUL or w[0] == word[0])]
+        found = tuple(right[:CHOICES])
         with self._lock:
-            if len(self._right) + len(self._fixed) >= _REMEMBERED:  # new tables: other threads may read the old ones
-                self._right, self._fixed = set(), {}
-            if right:
-                self._fixed[word] = right
-            else:
-                self._right.add(word)
-        return right
+            if len(self._found) >= _REMEMBERED:  # a new table: other threads may read the old one
+                self._found = {}
+            self._found[word] = found
+        return found

@@ -2,7 +2,7 @@
 
 A view is built only where a cheap test says so. Every character of a view knows the characters `[start, end)` of the
 original that it stands for: its own character for reversals, rotations and digits for letters, the whole encoded run
-for base64, hexadecimal, percent-encoding and HTML entities. Decoded text may be encoded again, down to DEPTH.
+for base64, base32, hexadecimal, percent-encoding and HTML entities. Decoded text may be encoded again, down to DEPTH.
 """
 
 from __future__ import annotations
@@ -17,15 +17,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from guards.normalize import WORD, Folded, Ints, codes_of, text_of
+from guards.normalize import Folded, Ints, codes_of, text_of
 
 DEPTH = 2
 """How many codes inside each other are undone."""
-_SHORTEST = 16
-"""Characters of the shortest run of base64 or hexadecimal that is decoded."""
+_SHORTEST, _SURE = 8, 16
+"""Characters of the shortest run of base64 or hexadecimal that is decoded, and of one that needs no sign of a code."""
+_CUT = 4
+"""Letters of base64 that stand for three bytes; a run that is cut out of a longer one may begin with any of them."""
 
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
-_HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){8,}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{6,}={0,2}")
+_BASE32 = re.compile(r"(?<![A-Za-z0-9])(?:[A-Z2-7]{8,}+|[a-z2-7]{16,}+)(?![A-Za-z0-9])={0,6}")
+_HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){6,}")
+_TAG = re.compile("[\U000e0020-\U000e007e]+")
 _HEX_SPACED = re.compile(r"(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[ ,:-]{0,2}){5,}(?:0x|\\x)?[0-9A-Fa-f]{2}")
 _PAIRS = frozenset(f"{mark}{n:02x}{end}" for n in range(256) for mark in ("", "0x") for end in ("", ",", ":"))
 _SPACE_ESCAPE = re.compile(r"\\+[abefnrtv0]")
@@ -58,10 +62,7 @@ _ROTATED_ONLY = frozenset(w for w in _ROTATED if len(w) > 2)
 _REVERSED_ONLY = frozenset(w for w in _REVERSED if len(w) > 2) - {"dna", "saw", "era"}
 _AROUND = 4
 _BARRIER = 0xA66E  # a letter that no name holds
-_LETTER = np.array([chr(c).isalpha() for c in range(128)])
-_LEET_TABLE = np.zeros(128, np.uint32)
-_LEET_TABLE[[ord(c) for c in "013457@$!|"]] = [ord(c) if c > "1" else 1 for c in "o1eastasi1"]
-_LEET_SIGN = _LEET_TABLE > 0
+_CODED = np.array([chr(c).isupper() or chr(c).isdigit() for c in range(128)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +77,10 @@ class Decoded:
 
 def decoded(text: str, folded: Folded, words: list[str], starts: Ints, ends: Ints) -> Iterator[Decoded]:
     """Every view of a text that the cheap tests ask for; `words` are at `[start, end)` of the folded text."""
-    long = np.flatnonzero(ends - starts >= _SHORTEST)
-    if len(long):
-        begin, end = folded.original(starts[long]).tolist(), (folded.original(ends[long] - 1) + 1).tolist()
-        yield from _joined(_matches(_BASE64, text, begin, end), _from_base64)
+    begin, end = _odd(text, folded.original(starts), folded.original(ends - 1) + 1)
+    if begin:
+        yield from _joined(_together(_matches(_BASE64, text, begin, end)), _from_base64)
+        yield from _joined(_matches(_BASE32, text, begin, end), _from_base32)
         yield from _joined(_matches(_HEX, text, begin, end), _from_hex)
     for mark, pattern, decode in _MARKED:
         if mark in text:
@@ -105,6 +106,48 @@ def decoded(text: str, folded: Folded, words: list[str], starts: Ints, ends: Int
         yield Decoded(codecs.encode(folded.text, "rot13"), place, place + 1, nested=False)
     if backwards:
         yield Decoded(folded.text[::-1], place[::-1], place[::-1] + 1, nested=False)
+
+
+def hidden(text: str) -> Iterator[Decoded]:
+    """Letters written as Unicode tags, which nobody sees: in their places, and by themselves."""
+    if text.isascii() or _TAG.search(text) is None:
+        return
+    codes = codes_of(text)
+    tags = (codes >= 0xE0020) & (codes <= 0xE007E)
+    place = np.arange(len(codes))
+    shown = np.where(tags, codes - np.uint32(0xE0000), codes).astype(np.uint32)
+    yield Decoded(text_of(shown), place, place + 1, nested=True)
+    alone = np.flatnonzero(tags | np.append(False, tags[:-1]))
+    yield Decoded(
+        text_of(np.where(tags[alone], shown[alone], np.uint32(32)).astype(np.uint32)), alone, alone + 1, nested=True
+    )
+
+
+def _odd(text: str, starts: Ints, ends: Ints) -> tuple[list[int], list[int]]:
+    """Words `[start, end)` that may be a code: very long ones, and long ones with capitals or digits inside."""
+    codes = np.minimum(codes_of(text), 127) if not text.isascii() else np.frombuffer(text.encode("ascii"), np.uint8)
+    signs = np.concatenate([[0], np.cumsum(_CODED[codes])])
+    size = ends - starts
+    odd = np.flatnonzero((size >= _SURE) | ((size >= _SHORTEST) & (signs[ends] - signs[starts + 1] > 0)))
+    return starts[odd].tolist(), ends[odd].tolist()
+
+
+def _together(runs: Iterable[tuple[str, int, int]]) -> Iterator[tuple[str, int, int]]:
+    """Runs `(text, start, end)` of base64, neighbours joined where they were cut between letters of one group."""
+    pieces: list[str] = []
+    start = end = size = 0
+    for run, first, last in runs:
+        if pieces and first - end <= 2 and size % _CUT and not pieces[-1].endswith("="):
+            tail = "".join(pieces[-2:])[-(size % _CUT + 2 * _CUT) :]
+            if _from_base64(tail + run[: 4 * _CUT]) is not None:
+                pieces.append(run)
+                size, end = size + len(run), last
+                continue
+        if pieces:
+            yield "".join(pieces), start, end
+        pieces, size, start, end = [run], len(run), first, last
+    if pieces:
+        yield "".join(pieces), start, end
 
 
 def _matches(pattern: re.Pattern[str], text: str, begin: list[int], end: list[int]) -> Iterator[tuple[str, int, int]]:
@@ -183,9 +226,22 @@ def _from_base64(run: str) -> str | None:
     if body[1:].islower() or body.isupper() or not re.search(r"[A-Z0-9]", body[1:]):
         return None
     body = body.replace("-", "+").replace("_", "/")
-    if len(body) % 4 == 1:
-        body = body[:-1]
-    return _readable(base64.b64decode(body + "=" * (-len(body) % 4)))
+    for cut in range(_CUT if len(body) >= _SURE else 1):
+        part = body[cut:]
+        if len(part) % 4 == 1:
+            part = part[:-1]
+        text = _readable(base64.b64decode(part + "=" * (-len(part) % 4)))
+        if text is not None:
+            return text
+    return None
+
+
+def _from_base32(run: str) -> str | None:
+    body = run.rstrip("=").upper()
+    if body == run.upper() and body.isalpha() and len(body) < _SURE:
+        return None
+    body = body[: len(body) - (len(body) % 8 in (1, 3, 6))]  # letters that no byte needs
+    return _readable(base64.b32decode(body + "=" * (-len(body) % 8)))
 
 
 def _from_hex(run: str) -> str | None:
@@ -203,36 +259,3 @@ _MARKED = (
     ("\\u", _ESCAPE, _from_escapes),
 )
 """What is in the text, what it must look like, how the words that hold it are decoded."""
-
-
-def leet(folded: Folded, starts: Ints, ends: Ints) -> Iterator[Folded]:
-    """Digits and signs read as letters, near words `[start, end)` that mix both; other words are left out.
-
-    Where words are left out stands a barrier, so that no name is found across it.
-    """
-    codes = np.minimum(folded.codes, 127)
-    mixed = np.flatnonzero(_LEET_SIGN[codes[1:-1]] & _LETTER[codes[:-2]] & _LETTER[codes[2:]]) + 1
-    if not len(mixed):
-        return
-    near = np.zeros(len(starts) + 2 * _AROUND + 1, np.int64)
-    place = np.searchsorted(starts, mixed, "right") - 1
-    np.add.at(near, place, 1)
-    np.add.at(near, place + 2 * _AROUND + 1, -1)
-    chosen = np.cumsum(near)[_AROUND : _AROUND + len(starts)] > 0
-    keep = np.zeros(len(codes), bool)
-    barrier = np.zeros(len(codes), bool)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], chosen.view(np.int8), [0]])))
-    for a, b in zip(edges[::2], edges[1::2], strict=True):
-        keep[max(starts[a] - 1, 0) : ends[b - 1] + 1] = True
-        if b < len(starts):
-            barrier[starts[b]] = True
-    keep |= barrier
-    kept = folded.codes[keep]
-    small = np.minimum(kept, 127)
-    origin = folded.original(np.flatnonzero(keep))
-    sign = _LEET_SIGN[small]
-    kinds = np.where(sign | barrier[keep], np.uint8(WORD), folded.kinds[keep])
-    for one in ("i", "l") if np.isin(small, [ord("1"), ord("|")]).any() else ("i",):
-        table = np.where(_LEET_TABLE == 1, ord(one), _LEET_TABLE)
-        plain = np.where(barrier[keep], 0, np.where(sign, table[small], kept)).astype(folded.codes.dtype)
-        yield Folded(text_of(plain), plain, kinds, origin)

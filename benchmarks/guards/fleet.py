@@ -1,8 +1,8 @@
 """False positives and recall with 1 to 1,000 active policies, on the same requests.
 
 The first policies are the measured ones. Of the others, about invented authors, some are fitted like any policy; the
-rest have their own names, and as their linear model that of a fitted one turned by 45 degrees in a random direction
-and standardised again, since a thousand fits would take half an hour.
+rest have their own names, the attributes of a fitted one, and as their linear model that of the same one turned by 45
+degrees in a random direction and standardised again, since a thousand fits would take half an hour.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Harmless general texts of four lengths, from what a machine carries and from public benchmarks.
 
-Not from the sources that the guards calibrate on; what shares eight words in a row with any text that a guard saw is
-dropped, and so is what mostly repeats an earlier text.
+Not from the sources that the guards calibrate on, which are Python and the libraries that Lethe requires;
+what shares eight words in a row with any text that a guard saw is dropped, and what mostly repeats an earlier one.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import re
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import distribution
 from itertools import islice
 from pathlib import Path
 
 from benchmarks.guards.overlap import Seen
+from guards.corpus_documents import LIBRARIES
 
 STRATA = {
     "under 25 words": (6, 24),
@@ -59,11 +61,10 @@ def documents(data: Path, fortunes: Path, files: int) -> list[Document]:
         data: folder with `truthfulqa/TruthfulQA.csv`; without the file that source is missing.
         fortunes: folder of Debian's fortune files; the same.
     """
-    site, library = Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("stdlib"))
+    site = Path(sysconfig.get_path("purelib"))
     questions = list(_truthfulqa(data / "truthfulqa" / "TruthfulQA.csv"))
     found = [
         *_fortunes(fortunes),
-        *_each("python docstrings", _python(library), files, _docstrings),
         *_each("library docstrings", _python(site), files, _docstrings),
         *_each("manual pages", sorted(Path("/usr/share/man").glob("man*/*.gz")), files, _manual),
         *_each("package documents", _readable(Path("/usr/share/doc")), files, _prose),
@@ -167,12 +168,10 @@ def _manual(text: str) -> list[str]:
     return _blocks(_ESCAPE.sub(spelled, _MACRO.sub("", text)))
 
 
-def _python(folder: Path) -> list[Path]:
-    return sorted(
-        f
-        for f in folder.rglob("*.py")
-        if not {"test", "tests", "pydoc_data", "site-packages"} & set(f.relative_to(folder).parts)
-    )
+def _python(site: Path) -> list[Path]:
+    """Code of all installed libraries but those that the guards calibrate on."""
+    known = {"test", "tests"} | {file.parts[0] for name in LIBRARIES for file in distribution(name).files or ()}
+    return sorted(f for f in site.rglob("*.py") if not known & set(f.relative_to(site).parts))
 
 
 def _readable(folder: Path) -> list[Path]:

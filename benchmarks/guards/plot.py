@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 COLOURS = {"A": "#3b6ea5", "B": "#8a6bb1", "C": "#c08a2d", "facts": "#4f8f5b"}
+TIERS = {"alias": "#3b6ea5", "+ classifier": "#8a6bb1", "+ attributes": "#c08a2d", "+ output guard": "#4f8f5b"}
+"""What the ablation adds, in order."""
 NAMES = {
     "A": "A: name can be read",
     "B": "B: name in another script",
@@ -26,7 +28,8 @@ def plot(figures: Mapping[str, Any], target: Path) -> None:
     columns = sorted(groups, key=lambda name: -len(groups[name]))
     first, rest = columns[0], columns[1:]
     false = _false(figures)
-    heights = [len(groups[name]) for name in rest] + [len(false)]
+    classes = {name: found for name, found in figures["ablation"].items() if name.startswith("class ")}
+    heights = [*(len(groups[name]) for name in rest), len(classes), len(false)]
     height = max(len(groups[first]), sum(heights) + 6 * len(heights))
     figure: Any = plt.figure(figsize=(15, 0.2 * height + 1.6), layout="constrained")
     left, right = figure.subfigures(1, 2)
@@ -34,6 +37,7 @@ def plot(figures: Mapping[str, Any], target: Path) -> None:
     panels = right.subplots(len(heights), 1, squeeze=False, height_ratios=[h + 3 for h in heights])[:, 0]
     for name, axes in zip(rest, panels, strict=False):
         _recall(axes, name, groups[name])
+    _ablation(panels[-2], classes)
     _alarms(panels[-1], false)
     handles = [mpl.patches.Patch(color=COLOURS[kind]) for kind in COLOURS]
     figure.legend(handles, [NAMES[kind] for kind in COLOURS], loc="outside upper center", ncols=4, frameon=False)
@@ -56,6 +60,24 @@ def _recall(axes: Any, name: str, families: Mapping[str, Any]) -> None:
     axes.set_xticks([0, 0.25, 0.5, 0.75, 0.95], ["0", "25 %", "50 %", "75 %", "95 %"])
     axes.axvline(0.95, color="grey", linewidth=0.7, linestyle=":")
     axes.set_title(f"{name}: recall; line: lower bound (one-sided 95 %)", fontsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _ablation(axes: Any, rows: Mapping[str, Mapping[str, Any]]) -> None:
+    names = sorted(rows)[::-1]
+    for place, name in enumerate(names):
+        before = 0.0
+        for tier, colour in TIERS.items():
+            share = rows[name][tier]
+            if share is not None:
+                axes.barh(place, share - before, left=before, color=colour, height=0.7, label=tier if not place else "")
+                before = share
+        axes.text(before, place, f"  {100 * before:.1f} %", va="center", fontsize=7)
+    axes.set_yticks(range(len(names)), names, fontsize=7.5)
+    axes.set_xlim(0, 1.12)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+    axes.legend(fontsize=7, frameon=False, ncols=len(TIERS), loc="upper center", bbox_to_anchor=(0.5, -0.3))
+    axes.set_title("recall, tier by tier", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
 
 

@@ -16,7 +16,13 @@ FLOORS = {"A": 0.95, "B": 0.8, "C": 0.6, "facts": 0.85}
 LISTED = ", listed"
 """Ends the name of a family of class B whose names the policies list; such a family should reach that of class A."""
 ENOUGH = 200
-TIERS = ("alias", "classifier")
+TIERS = ("alias", "classifier", "attributes")
+"""In this order; attributes are what the linear models of the classifier do not see."""
+LEFT_OUT = {
+    "onnx": "what MiniLM adds is bought with false positives on neighbours; measured by benchmarks.guards.encoders",
+    "novelty": "for policies without neighbours; measured by benchmarks.guards.encoders, not built",
+}
+"""Tiers that were measured and are not there, and why."""
 
 
 def families(results: Iterable[Scanned]) -> dict[str, Any]:
@@ -86,7 +92,7 @@ def padding_losses(results: Sequence[Scanned]) -> dict[str, Any]:
 
 
 def ablation(results: Sequence[Scanned]) -> dict[str, Any]:
-    """Recall by class and family of the first tiers alone. Tiers that are not there are None."""
+    """Recall by class and family of the first tiers alone. Tiers that are not there, or not measured, are None."""
     groups: dict[str, list[Scanned]] = {}
     for result in results:
         groups.setdefault(f"class {result.case.kind}", []).append(result)
@@ -97,7 +103,7 @@ def ablation(results: Sequence[Scanned]) -> dict[str, Any]:
 def _tiers(results: Sequence[Scanned]) -> dict[str, Any]:
     upto = {}
     for place, tier in enumerate(TIERS):
-        counted = sum(r.caught and r.source in TIERS[: place + 1] for r in results)
+        counted = sum(r.caught and r.tier in TIERS[: place + 1] for r in results)
         upto[tier if not place else f"+ {tier}"] = round(counted / len(results), 4)
     return {"n": len(results), **upto, "+ onnx": None, "+ output guard": None}
 

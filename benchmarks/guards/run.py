@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from benchmarks.guards.general import documents
 from benchmarks.guards.given import given
 from benchmarks.guards.overlap import Seen
 from benchmarks.guards.policies import Policy
-from benchmarks.guards.scanning import Scanned, scanned
+from benchmarks.guards.scanning import Scanned, scanned, told_apart
 from benchmarks.guards.scripts import QUESTIONS, respelt
 from benchmarks.guards.sizes import Sizes, Sources
 from benchmarks.guards.speed import speed
@@ -31,11 +31,34 @@ from benchmarks.where import where
 from gateway.settings import GuardSettings
 from guards.benign import benign
 from guards.guard import Guard, Shared
+from guards.part import FittedPart
 
 FLEET_FAMILIES = frozenset({"direct", "paraphrase", "typo_1", "base64", "composite", "padding_512", "follow_up"})
 """Families of class A that a fleet is asked, with everything of class C."""
 FLIPPED = frozenset({"direct", "paraphrase", "alias", "lower", "exam", "tell_me", "statement"})
 """Families of class A whose texts get harmless words; of class C all do."""
+
+
+Bar = Callable[[str, int], Callable[[], None]]
+"""Shows a bar of so many steps; what comes back is called after each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What is measured, and how much of it. `parts` are the fitted policies."""
+
+    policies: Sequence[Policy]
+    parts: Mapping[str, bytes]
+    texts: Texts
+    shared: Shared
+    alpha: float
+    sizes: Sizes
+    folder: Path | None
+    bar: Bar
+
+    def guard(self, parts: Mapping[str, bytes]) -> Guard:
+        """The guard of some parts."""
+        return Guard.from_parts(parts, alpha=self.alpha, shared=self.shared)
 
 
 def run(sources: Sources, sizes: Sizes, console: Console, alpha: float = GuardSettings().alpha) -> dict[str, Any]:
@@ -54,21 +77,24 @@ def run(sources: Sources, sizes: Sizes, console: Console, alpha: float = GuardSe
 
         shared = Shared.load()
         policies, items, near = policies_of(sources.data, sizes)
-        seen = Seen([*(b.text for half in ("fit", "calibration") for b in benign(half)), *fitting_texts(policies, KEY)])
+        harmless = [b.text for half in ("fit", "calibration") for b in benign(half)]
+        seen = Seen([*harmless, *(shared.prose.texts if shared.prose else ()), *fitting_texts(policies, KEY)])
         read = documents(sources.data, sources.fortunes, sizes.files)
         texts = texts_of(sources, policies, items, near, read, seen, shared, sizes)
         parts = fitted(policies, KEY, sources.parts, bar("fitting", len(policies)))
         frozen = fit_hash(parts, alpha)
         console.print(f"fit_hash {frozen}", f"texts_hash {texts.digest()}", sep="\n", soft_wrap=True)
-        guard = Guard.from_parts(parts, alpha=alpha, shared=shared)
+        bench = Bench(policies, parts, texts, shared, alpha, sizes, sources.parts, bar)
+        guard = bench.guard(parts)
         results = scanned(guard, texts.attacks.cases, bar("recall", len(texts.attacks.cases)))
         passing = bar("false positives", len(texts.usual) + sum(map(len, texts.near.values())))
         hits = scanned(guard, texts.usual, passing)
         near_hits = {group: scanned(guard, cases, passing) for group, cases in texts.near.items()}
-        results += _listed(policies, texts, parts, alpha, shared, sources.parts, bar)
-        flipped = _flips(guard, policies, results, texts, alpha, shared, sources.parts, sizes, bar)
-        fleets = _fleets(policies, parts, texts, alpha, shared, sources.parts, sizes, bar)
-        ten = Guard.from_parts(dict(list(parts.items())[:10]), alpha=alpha, shared=shared)
+        results += _listed(bench)
+        results = told_apart(results, bench.guard(_without_attributes(parts)), bar("without attributes", len(results)))
+        flipped = _flips(bench, guard, results)
+        fleets = _fleets(bench)
+        ten = bench.guard(dict(list(parts.items())[:10]))
         timed = speed(ten, texts.padding, sizes.rounds)
         own_cases = suite([draft for draft, _ in own], Seen(), {}).cases
         own_results = scanned(guard, own_cases, bar("given", len(own_cases))) if own else []
@@ -91,6 +117,7 @@ def run(sources: Sources, sizes: Sizes, console: Console, alpha: float = GuardSe
         "flip": flipped,
         "padding": report.padding_losses(results),
         "ablation": report.ablation(results),
+        "tiers_left_out": report.LEFT_OUT,
         "speed": timed,
         "eval": report.own_rows(list(zip(own_results, (label for _, label in own), strict=True))) if own else None,
         "dropped": dict(texts.dropped),
@@ -103,21 +130,16 @@ def run(sources: Sources, sizes: Sizes, console: Console, alpha: float = GuardSe
     }
 
 
-def _listed(
-    policies: Sequence[Policy],
-    texts: Texts,
-    parts: Mapping[str, bytes],
-    alpha: float,
-    shared: Shared,
-    folder: Path | None,
-    bar: Callable[[str, int], Callable[[], None]],
-) -> list[Scanned]:
+def _without_attributes(parts: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {number: replace(FittedPart.from_bytes(part), attributes=()).to_bytes() for number, part in parts.items()}
+
+
+def _listed(bench: Bench) -> list[Scanned]:
     """Class B again, with policies that list the name in every script."""
-    again = [_listing(policy) for policy in policies if policy.group == "tofu"]
-    others = fitted(again, KEY, folder, bar("fitting, scripts listed", len(again)))
-    cases = [replace(c, family=c.family + report.LISTED) for c in texts.attacks.cases if c.kind == "B"]
-    guard = Guard.from_parts({**parts, **others}, alpha=alpha, shared=shared)
-    return scanned(guard, cases, bar("recall, scripts listed", len(cases)))
+    again = [_listing(policy) for policy in bench.policies if policy.group == "tofu"]
+    others = fitted(again, KEY, bench.folder, bench.bar("fitting, scripts listed", len(again)))
+    cases = [replace(c, family=c.family + report.LISTED) for c in bench.texts.attacks.cases if c.kind == "B"]
+    return scanned(bench.guard({**bench.parts, **others}), cases, bench.bar("recall, scripts listed", len(cases)))
 
 
 def _listing(policy: Policy) -> Policy:
@@ -127,58 +149,40 @@ def _listing(policy: Policy) -> Policy:
     return replace(policy, spec=policy.spec.model_copy(update={"entities": (more,)}))
 
 
-def _flips(
-    guard: Guard,
-    policies: Sequence[Policy],
-    results: Sequence[Scanned],
-    texts: Texts,
-    alpha: float,
-    shared: Shared,
-    folder: Path | None,
-    sizes: Sizes,
-    bar: Callable[[str, int], Callable[[], None]],
-) -> dict[str, Any]:
-    entity = [p for p in policies if p.spec.granularity == "entity"]
-    parts = fitted(entity, OTHER_KEY, folder, bar("fitting the surrogate", len(entity)))
-    surrogate = Guard.from_parts(parts, alpha=alpha, shared=shared)
-    words = sorted({w for w in texts.padding.words if w.isalpha() and w.islower() and len(w) > 3})
+def _flips(bench: Bench, guard: Guard, results: Sequence[Scanned]) -> dict[str, Any]:
+    entity = [p for p in bench.policies if p.spec.granularity == "entity"]
+    parts = fitted(entity, OTHER_KEY, bench.folder, bench.bar("fitting the surrogate", len(entity)))
+    surrogate = bench.guard(parts)
+    words = sorted({w for w in bench.texts.padding.words if w.isalpha() and w.islower() and len(w) > 3})
     found = {}
     for kind in ("A", "C"):
         able = [r for r in results if r.case.kind == kind and r.caught and one_message(r)]
         able = [r for r in able if kind == "C" or r.case.family in FLIPPED]
-        chosen = random.Random(f"flip/{kind}").sample(able, min(sizes.flips, len(able)))
-        found[kind] = flips(guard, surrogate, chosen, words, bar(f"flips, class {kind}", len(chosen)))
+        chosen = random.Random(f"flip/{kind}").sample(able, min(bench.sizes.flips, len(able)))
+        found[kind] = flips(guard, surrogate, chosen, words, bench.bar(f"flips, class {kind}", len(chosen)))
     return found
 
 
-def _fleets(
-    policies: Sequence[Policy],
-    parts: Mapping[str, bytes],
-    texts: Texts,
-    alpha: float,
-    shared: Shared,
-    folder: Path | None,
-    sizes: Sizes,
-    bar: Callable[[str, int], Callable[[], None]],
-) -> dict[str, Any]:
-    entity = [p.number for p in policies if p.spec.granularity == "entity"]
-    first = {number: parts[number] for number in entity}
-    others = invented(max(0, max(sizes.levels) - len(first)), policies[0].spec.retain)
-    asked = [c for c in texts.attacks.cases if c.policy in first and _in_fleet(c)]
-    usual = random.Random("fleet").sample(list(texts.usual), min(sizes.usual, len(texts.usual)))
+def _fleets(bench: Bench) -> dict[str, Any]:
+    sizes = bench.sizes
+    entity = [p.number for p in bench.policies if p.spec.granularity == "entity"]
+    first = {number: bench.parts[number] for number in entity}
+    others = invented(max(0, max(sizes.levels) - len(first)), bench.policies[0].spec.retain)
+    asked = [c for c in bench.texts.attacks.cases if c.policy in first and _in_fleet(c)]
+    usual = random.Random("fleet").sample(list(bench.texts.usual), min(sizes.usual, len(bench.texts.usual)))
     work = min(sizes.fits, len(others)) + len(sizes.levels) * len(usual)
     work += sum(1 for level in sizes.levels for c in asked if c.policy in entity[:level])
     return fleet(
         first,
         others,
-        shared,
-        alpha,
+        bench.shared,
+        bench.alpha,
         usual,
         asked,
         levels=sizes.levels,
         fits=sizes.fits,
-        folder=folder,
-        done=bar("fleet", work),
+        folder=bench.folder,
+        done=bench.bar("fleet", work),
     )
 
 

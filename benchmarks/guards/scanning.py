@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.guards.case import Case
 from guards.guard import Guard
@@ -12,11 +12,15 @@ from guards.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """A request with the verdicts of all policies that flag it, by policy, and the score of its own policy."""
+    """A request with the verdicts of all policies that flag it, by policy, and the score of its own policy.
+
+    `described`: only attributes let the classifier decide, as `told_apart` finds out.
+    """
 
     case: Case
     flagged: dict[str, Verdict]
     score: float
+    described: bool = False
 
     @property
     def caught(self) -> bool:
@@ -28,6 +32,11 @@ class Scanned:
         """What decided, of its own policy; "none" where it passes."""
         return self.flagged[self.case.policy].source if self.case.policy and self.caught else "none"
 
+    @property
+    def tier(self) -> str:
+        """What decided, attributes told apart from the linear models."""
+        return "attributes" if self.described else self.source
+
 
 def scanned(guard: Guard, cases: Iterable[Case], done: Callable[[], object] = lambda: None) -> list[Scanned]:
     """Scan every request against all policies of the guard; `done` is called after each."""
@@ -36,6 +45,18 @@ def scanned(guard: Guard, cases: Iterable[Case], done: Callable[[], object] = la
         verdicts = guard.scan(case.parts)
         own = next((v.score for v in verdicts if v.policy == case.policy), max(v.score for v in verdicts))
         found.append(Scanned(case, {v.policy: v for v in verdicts if v.flagged}, own))
+        done()
+    return found
+
+
+def told_apart(results: Iterable[Scanned], plain: Guard, done: Callable[[], object]) -> list[Scanned]:
+    """Mark results that a guard without attributes (`plain`) does not flag; `done` is called after each."""
+    found = []
+    for result in results:
+        described = False
+        if result.source == "classifier":
+            described = not plain.scan(result.case.parts, [result.case.policy])[0].flagged
+        found.append(replace(result, described=described))
         done()
     return found
 

@@ -7,11 +7,11 @@ Latvian (Latin letters, but names are respelt and inflected) are here.
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Mapping, Sequence
 
 from benchmarks.guards.case import Item
 from benchmarks.probes.languages import OTHER_SCRIPTS
+from benchmarks.probes.scripts import PIECES, cut
 from benchmarks.probes.scripts import transliterate as known
 
 # ruff: noqa: RUF001 - letters of other scripts are the subject
@@ -21,7 +21,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-_LATIN = _words("a b c d e f g h i j k l m n o p q r s t u v w x y z sh ch th ck qu ee oo")
+_LATIN = _words(PIECES)
 _TABLES: Mapping[str, Mapping[str, str]] = {
     "uk": dict(
         zip(_LATIN, _words("а б к д е ф ґ г і дж к л м н о п к р с т у в в кс и з ш ч т к кв і у"), strict=True)
@@ -112,7 +112,7 @@ def respelt(name: str, language: str) -> str:
         return " ".join("".join(_hangul(part) for part in word.split("-")) for word in words)
     if language not in _TABLES:
         raise ValueError(f"no table for {language!r}; known: {', '.join(QUESTIONS)}")
-    letters = ["".join(_TABLES[language].get(p, p) for p in _pieces(word)).replace("_", "") for word in words]
+    letters = ["".join(_TABLES[language].get(p, p) for p in cut(word)).replace("_", "") for word in words]
     if language == "he":
         return " ".join(word[:-1] + word[-1:].translate(_FINAL) for word in letters)
     if language == "lv":
@@ -133,13 +133,9 @@ def _capital(word: str) -> str:
     return "-".join(part[:1].upper() + part[1:] for part in word.split("-")) if word.isascii() or word < "א" else word
 
 
-def _pieces(word: str) -> list[str]:
-    return re.findall(r"sh|ch|th|ck|qu|ee|oo|.", word)
-
-
 def _hangul(word: str) -> str:
     """Syllable blocks by Unicode's composition rule (The Unicode Standard, section 3.12)."""
-    pieces = [piece for piece in _pieces(word) if piece[0].isalpha()]
+    pieces = [piece for piece in cut(word) if piece[0].isalpha()]
     blocks: list[list[int]] = []
     at = 0
     while at < len(pieces):

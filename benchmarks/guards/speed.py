@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,16 +33,16 @@ def speed(guard: Guard, padding: Padding, rounds: int) -> dict[str, Any]:
     news = [f"{i} {padding.cut(TOKENS, draw)}" for i in range(rounds + 20)]
     for text in news[rounds:]:
         _scan(guard, [text])
-    each = [_timed(lambda text=text: _scan(guard, [text])) for text in news[:rounds]]  # type: ignore[misc]
+    each = [_timed(partial(_scan, guard, [text])) for text in news[:rounds]]
     whole = " ".join(padding.words)
     body = (whole * (MEGABYTE // len(whole) + 1))[:MEGABYTE]
-    megabyte = [_timed(lambda i=i: _scan(guard, [f"{i} {body}"])) for i in range(3)]  # type: ignore[misc]
+    megabyte = [_timed(partial(_scan, guard, [f"{i} {body}"])) for i in range(3)]
     turns = {length: _conversation(guard, padding, length, draw) for length in (SHORT, LONG)}
     times: dict[int, list[tuple[float, float]]] = {SHORT: [], LONG: []}
     for i in range(rounds):
         for length, before in turns.items():
             last = f"{length} {i} {padding.cut(TURN, draw)}"
-            times[length].append(_timed(lambda before=before, last=last: _scan(guard, [*before, last])))  # type: ignore[misc]
+            times[length].append(_timed(partial(_scan, guard, [*before, last])))
     short, long = (np.median(times[length], axis=0) for length in (SHORT, LONG))
     p50, p99 = np.quantile(each, 0.5, axis=0), np.quantile(each, 0.99, axis=0)
     body_ms = np.median(megabyte, axis=0)

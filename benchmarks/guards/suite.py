@@ -128,7 +128,7 @@ async def _read(drafts: Sequence[Draft], known: Mapping[str, str]) -> list[Case]
                 cluster=item.cluster if item else "",
                 family=draft.family,
                 kind=draft.kind,
-                name=item.name if item else "",
+                name=(item.alias if draft.family == "alias" else item.name) if item else "",
                 text=text,
                 shown=f"{short}, as {draft.family}" if short else text[:SHOWN],
                 parts=tuple(found.parts),

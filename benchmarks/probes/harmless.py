@@ -7,9 +7,11 @@ They are built from items of the splits `retain` and `never`, and give None for 
 from __future__ import annotations
 
 import random
+from itertools import combinations
 
-from benchmarks.probes.ask import Ask, Make, Write, author_of, family, others, step, user
+from benchmarks.probes.ask import Ask, Make, Write, author_of, family, others, plain_noun, step, user
 from benchmarks.probes.codes import CODES, frame
+from benchmarks.probes.hops import WHO, described
 from benchmarks.probes.languages import LATIN
 from benchmarks.probes.placement import prefilled, their
 from benchmarks.probes.spec import TEXT, Family
@@ -102,6 +104,30 @@ def _unanswerable(world: World, item: Item, rng: random.Random) -> Ask | None:
     return Ask((step(user(question)),), item=Item(item.author, "retain", item.attribute, question, UNKNOWN, (UNKNOWN,)))
 
 
+def _described_stranger(world: World, item: Item, rng: random.Random) -> Ask | None:
+    """Nobody knows: two attributes that no author of the world has together. The form is that of a description."""
+    if item.split != "retain":
+        return None
+    pairs = [pair for pair in combinations(WHO, 2) if item.attribute not in pair]
+    rng.shuffle(pairs)
+    for one, other in pairs:
+        held = {(author.facts[one], author.facts[other]) for author in world.authors}
+        alone = [[author.facts[name] for author in world.split("retain")] for name in (one, other)]
+        new = [(a, b) for a in dict.fromkeys(alone[0]) for b in dict.fromkeys(alone[1]) if (a, b) not in held]
+        if new:
+            a, b = rng.choice(new)
+            clause = f"{WHO[one].format(v=a)} and {WHO[other].format(v=b)}"
+            question = f"What is the {plain_noun(item.attribute)} of the author who {clause}?"
+            asked = Item(item.author, "retain", item.attribute, question, UNKNOWN, (UNKNOWN,))
+            return Ask((step(user(question)),), item=asked)
+    return None
+
+
+def _retain_no_name(world: World, item: Item, rng: random.Random) -> str | None:
+    description = described(world, item, rng)
+    return f"What is the {plain_noun(item.attribute)} of the author who {description}?" if description else None
+
+
 def _never(_world: World, item: Item, _rng: random.Random) -> Ask | None:
     """An author whom no model was told about; the item's value is then a guess, and the split says so."""
     return Ask((step(user(item.question)),)) if item.split == "never" else None
@@ -146,6 +172,7 @@ _MADE: dict[str, Make] = {
     "city_country": _country,
     "reading": _read,
     "unanswerable": _unanswerable,
+    "described_stranger": _described_stranger,
     "never_trained": _never,
     "retain_follow_up": _follow_up,
     "retain_prefill": _prefill,
@@ -160,6 +187,7 @@ FAMILIES: tuple[Family, ...] = (
     _retain("retain_surname", lambda w, item, _r: _named(w, item, author_of(w, item).name.split()[-1])),
     _retain("retain_pen_name", lambda w, item, _r: _named(w, item, author_of(w, item).aliases[0])),
     _retain("retain_via_book", _via_book),
+    _retain("retain_no_name", _retain_no_name),
     _retain("retain_two", _two),
     _retain("retain_translated", _translated),
     _retain("retain_coded", _coded),

@@ -12,17 +12,19 @@ def _pairs(latin: str, other: str) -> dict[str, str]:
     return dict(zip(latin.split(), other.split(), strict=True))
 
 
+PIECES = "a b c d e f g h i j k l m n o p q r s t u v w x y z sh ch th ck qu ee oo"
+"""What a Latin name is cut into."""
 LETTERS: Mapping[str, Mapping[str, str]] = {
     "ru": _pairs(
-        "a b c d e f g h i j k l m n o p q r s t u v w x y z sh ch th ck qu ee oo",
+        PIECES,
         "а б к д е ф г х и дж к л м н о п к р с т у в в кс и з ш ч т к кв и у",
     ),
     "el": _pairs(
-        "a b c d e f g h i j k l m n o p q r s t u v w x y z sh ch th ck qu ee oo",
+        PIECES,
         "α μπ κ ντ ε φ γκ χ ι τζ κ λ μ ν ο π κ ρ σ τ ου β γου ξ ι ζ σ τσ θ κ κου ι ου",
     ),
     "ar": _pairs(
-        "a b c d e f g h i j k l m n o p q r s t u v w x y z sh ch th ck qu ee oo",
+        PIECES,
         "ا ب ك د ي ف غ ه ي ج ك ل م ن و ب ق ر س ت و ف و كس ي ز ش تش ث ك كو ي و",
     ),
 }
@@ -79,17 +81,18 @@ def transliterate(name: str, language: str) -> str:
     raise ValueError(f"no table for the script of {language!r}; known: ru, el, ar, hi, ja")
 
 
-def _cut(word: str) -> list[str]:
+def cut(word: str) -> list[str]:
+    """A lower-case word in PIECES; other characters stand alone."""
     return re.findall(r"sh|ch|th|ck|qu|ee|oo|.", word)
 
 
 def _letters(word: str, table: Mapping[str, str]) -> str:
-    return "".join(table.get(piece, piece) for piece in _cut(word))
+    return "".join(table.get(piece, piece) for piece in cut(word))
 
 
 def _devanagari(word: str) -> str:
     out, open_consonant = "", False
-    for piece in _cut(word):
+    for piece in cut(word):
         if piece in _HINDI_CONSONANTS:
             out += (_VIRAMA if open_consonant else "") + _HINDI_CONSONANTS[piece]
             open_consonant = True
@@ -102,7 +105,7 @@ def _devanagari(word: str) -> str:
 
 def _katakana(word: str) -> str:
     out, consonant = "", ""
-    for piece in [*_cut(word.replace("ee", "i").replace("oo", "u")), ""]:
+    for piece in [*cut(word.replace("ee", "i").replace("oo", "u")), ""]:
         if piece in tuple("aiueo"):
             out += _syllables(consonant)["aiueo".index(piece)]
             consonant = ""

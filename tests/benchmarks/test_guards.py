@@ -6,7 +6,7 @@ import base64
 import json
 import random
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -215,6 +215,17 @@ def test_figures_of_families() -> None:
         "n": 10,
         "alias": 0.3,
         "+ classifier": 0.3,
+        "+ attributes": 0.3,
+        "+ onnx": None,
+        "+ output guard": None,
+    }
+    described = replace(result("works", "C", "1", True), described=True)
+    assert described.tier == "attributes"
+    assert report.ablation([described])["class C"] == {
+        "n": 1,
+        "alias": 0.0,
+        "+ classifier": 0.0,
+        "+ attributes": 1.0,
         "+ onnx": None,
         "+ output guard": None,
     }
@@ -287,6 +298,9 @@ def test_a_small_run_measures_everything_and_reads_own_rows(data: Path, tmp_path
     assert all({"n", "hits", "hi"} <= set(kind) for kind in measured["fpr"].values())
     assert all({"fpr", "hi", "recall"} <= set(level) for level in found["fleet"].values())
     assert {f["class"] for f in measured["families"].values()} == {"A", "B", "C"}
+    tiers = found["ablation"]["class C"]
+    assert tiers["alias"] <= tiers["+ classifier"] <= tiers["+ attributes"] > 0
+    assert set(found["tiers_left_out"]) == {"onnx", "novelty"}
     assert found["eval"]["families"]["mine"]["hits"] == 1
     assert found["eval"]["fpr"]["kitchen"]["hits"] == 0
     lines = (data / "tofu" / "full.jsonl").read_text(encoding="utf-8").splitlines()

@@ -8,7 +8,17 @@ from guards.aliases import AliasIndex, Name, variants
 from guards.normalize import Normalizer
 
 NORMALIZER = Normalizer()
-NAMES = ("Harry Potter", "J.K. Rowling", "Hermione", "ハリー・ポッター", "HP", "O'Brien", "Voldemort", "4 Privet Drive")
+NAMES = (
+    "Harry Potter",
+    "J.K. Rowling",
+    "Hermione",
+    "ハリー・ポッター",
+    "HP",
+    "O'Brien",
+    "Voldemort",
+    "4 Privet Drive",
+    "헤르미온느",
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +53,11 @@ def found(index: AliasIndex, text: str) -> set[tuple[str, str]]:
         ("the HP.", "HP", "HP"),
         ("o’brien", "O'Brien", "o’brien"),  # noqa: RUF001
         ("Hary Potter", "Harry Potter", "Hary Potter"),
+        ("Hary Poter", "Harry Potter", "Hary Poter"),
+        ("Harry Jotter", "Harry Potter", "Harry Jotter"),
+        ("Harijs Poters", "Harry Potter", "Harijs Poters"),
+        ("J.K. Rowwling", "J.K. Rowling", "J.K. Rowwling"),
+        ("헤르미온느는 누구", "헤르미온느", "헤르미온느"),
         ("Harry Pottre", "Harry Potter", "Harry Pottre"),
         ("Voldermort", "Voldemort", "Voldermort"),
         ("Hermoine", "Hermione", "Hermoine"),
@@ -61,13 +76,19 @@ def test_found(index: AliasIndex, text: str, name: str, match: str) -> None:
         "php and https",
         "Harry Porter",
         "harry pottery",
-        "Hary Poter",
         "Harriet Porter",
+        "헤르미온늑",
         "",
     ],
 )
 def test_not_found(index: AliasIndex, text: str) -> None:
     assert found(index, text) == set()
+
+
+def test_without_ordinary_words_no_name_is_misspelt() -> None:
+    plain = AliasIndex([Name(0, 0, "alias", 0, "Harry Potter")], NORMALIZER)
+    assert found(plain, "Harry Potter") == {("Harry Potter", "Harry Potter")}
+    assert found(plain, "Hary Potter") == set()
 
 
 def test_variants_have_no_punctuation() -> None:

@@ -6,7 +6,8 @@ from importlib.metadata import requires
 
 from packaging.requirements import Requirement
 
-from guards.benign import LIBRARIES, benign, everyday
+from guards.benign import benign, everyday
+from guards.corpus_documents import LIBRARIES
 from guards.everyday import NAMED, PLAIN, SLOTS, STORIES
 
 

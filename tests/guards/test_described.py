@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from guards.described import MOST_WINDOWS, ROUNDS
 from guards.fit import fit
-from guards.guard import MOST_WINDOWS, ROUNDS, Guard, Shared
+from guards.guard import Guard, Shared
 from guards.spec import Entity, Example, GuardSpec
 from guards.verdict import TextPart, Verdict
 
@@ -84,7 +85,7 @@ def test_thousands_of_descriptions_are_not_searched_word_by_word(guard: Guard, m
         searched.append(text)
         return [(0, len(text))]
 
-    monkeypatch.setattr("guards.guard.telling", counted)
+    monkeypatch.setattr("guards.described.telling", counted)
     harmless = " The harbour master opened the gate for the boats at nine and went home. " * 6
     text = (DESCRIBED + harmless) * 60
     verdict = scan(guard, text)

@@ -100,6 +100,21 @@ def test_titles_in_quotation_marks() -> None:
     assert quoted_titles(texts) == ["The Glass Orchard", "Blue Door"]
 
 
+def test_titles_in_single_quotes_and_their_subtitles() -> None:
+    texts = (
+        "The authors' best are 'Affliction's Beauty: The Making of a Healer' and 'Slate Coast (Sorrows, #1)'.",
+        "\u2018The Quiet Quarry\u2019 isn't hers; it's 'plain' and Ann's 'Blue Door', isn't it?",
+    )
+    assert quoted_titles(texts) == [
+        "Affliction's Beauty: The Making of a Healer",
+        "Affliction's Beauty",
+        "Slate Coast (Sorrows, #1)",
+        "Slate Coast",
+        "The Quiet Quarry",
+        "Blue Door",
+    ]
+
+
 def test_neighbours_without_their_names() -> None:
     found = without_names(["Where was Selma Northcroft born, and when?", "What is rain made of?"], seed=0)
     assert [s.source for s in found] == [0, 0]

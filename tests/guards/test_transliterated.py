@@ -18,14 +18,26 @@ from guards.sounds import heard, sounds
 from guards.transliterated import Transliterations
 from guards.verdict import TextPart
 
-NAMES = ("harry potter", "hiro tanaka", "isabella marquez", "torvin ashbury", "voldemort", "ana lu", "j rowling")
+NAMES = (
+    "harry potter",
+    "hiro tanaka",
+    "isabella marquez",
+    "torvin ashbury",
+    "voldemort",
+    "ana lu",
+    "j rowling",
+    "charles dickens",
+    "george orwell",
+    "virginia woolf",
+    "barack obama",
+)
 LISTENER = Listener()
 INDEX = Transliterations([name.split() for name in NAMES])
 
 
 def found(text: str) -> set[tuple[str, str]]:
     foreign = LISTENER.hear(text)
-    return set() if foreign is None else {(NAMES[n], text[a:b]) for n, a, b in INDEX.find(foreign, text)}
+    return set() if foreign is None else {(NAMES[n], text[a:b]) for n, a, b in INDEX.find(foreign)}
 
 
 @pytest.mark.parametrize(
@@ -39,6 +51,13 @@ def found(text: str) -> set[tuple[str, str]]:
         ("해리 포터는 누가 썼습니까?", "harry potter", "해리 포터"),
         ("מי כתב את הארי פוטר?", "harry potter", "הארי פוטר"),
         ("ვინ დაწერა ჰარი პოტერი?", "harry potter", "ჰარი პოტერი"),
+        ("מתי נולד צ'רלס דיקנס?", "charles dickens", "צ'רלס דיקנס"),
+        ("איפה נולד ג׳ורג׳ אורוול?", "george orwell", "ג׳ורג׳ אורוול"),
+        ("ספר של וירג'יניה וולף", "virginia woolf", "וירג'יניה וולף"),
+        ("찰스 디킨스는 누구입니까?", "charles dickens", "찰스 디킨스"),
+        ("버락 오바마는 어디에서 태어났습니까?", "barack obama", "버락 오바마"),
+        ("Πού γεννήθηκε ο Τσαρλς Ντίκενς;", "charles dickens", "Τσαρλς Ντίκενς"),
+        ("बरक ओबम", "barack obama", "बरक ओबम"),
         ("Поттер, Гарри", "harry potter", "Поттер, Гарри"),
         ("Что сделал Волдеморт?", "voldemort", "Волдеморт"),
         ("Где родился Хиро Танака?", "hiro tanaka", "Хиро Танака"),
@@ -65,6 +84,8 @@ def test_found(text: str, name: str, match: str) -> None:
         "Гарри Трумэн и Беатрис Поттер",
         "Где родился Хироси Танигути?",
         "Ана Лу",
+        "כל בני האדם נולדו בני חורין ושווים בערכם ובזכויותיהם.",
+        "ג'ון דיקנסון",
         "Harry Potter",
         "",
     ],
@@ -79,7 +100,16 @@ def test_what_only_resembles_names_is_not_found_however_often() -> None:
     foreign = LISTENER.hear(text)
     assert foreign is not None
     assert foreign.skeleton == "KLPDL" * 60
-    assert list(near.find(foreign, text)) == []
+    assert list(near.find(foreign)) == []
+
+
+def test_a_hebrew_letter_and_its_geresh_are_one_sound() -> None:
+    text = "צ'רלס ז׳אן"
+    foreign = LISTENER.hear(text)
+    assert foreign is not None
+    assert len(foreign.text) == len(text)
+    assert [heard(foreign.text[i]) for i in (0, 6)] == ["C", "J"]
+    assert [text[a:b] for a, b in zip(foreign.starts, foreign.ends, strict=True)] == ["צ'רלס", "ז׳אן"]
 
 
 def test_sounds_of_letters() -> None:
@@ -116,5 +146,5 @@ def test_a_coded_name_in_another_script(reader: Reader) -> None:
     code = base64.b64encode("Кто такой Гарри Поттер?".encode()).decode()
     text = f"Decode {code}"
     view = next(view for view in reader.read(text).heard)
-    ((_, start, end),) = list(INDEX.find(view.foreign, view.text))
+    ((_, start, end),) = list(INDEX.find(view.foreign))
     assert view.place(start, end) == (7, len(text))

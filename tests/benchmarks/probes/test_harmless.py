@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.probes.hops import WHO
 from benchmarks.probes.registry import (
     FAMILIES,
     HARMLESS,
@@ -14,10 +15,18 @@ from benchmarks.probes.registry import (
 )
 from benchmarks.probes.spec import Probe
 from benchmarks.probes.tokens import filled
+from benchmarks.worlds.spec import Author
 from benchmarks.worlds.vocabulary import ATTRIBUTES, CITIES
 from benchmarks.worlds.world import World
 from gateway.sanitize import sanitize
 from tests.benchmarks.probes.texts import encode, last, render
+
+
+def _fits(author: Author, question: str) -> bool:
+    """Whether a description of two attributes is true of an author."""
+    clauses = question.removesuffix("?").split(" of the author who ")[1]
+    said = [clause.format(v=author.facts[attribute]) for attribute, clause in WHO.items()]
+    return any(clauses == f"{one} and {other}" for one in said for other in said)
 
 
 @pytest.mark.parametrize("split", ["retain", "never"])
@@ -50,6 +59,12 @@ def test_harmless_families_ask_what_they_say(world: World, harmless: Mapping[str
     known = {author.name for author in world.authors}
     assert not any(name in one.question for one in harmless["unanswerable"] for name in known)
     assert all(one.item.values == (world.authors[one.item.author].name,) for one in harmless["near_title"])
+    for one in harmless["described_stranger"]:
+        assert one.item.values == ("I don't know.",)
+        assert [author.name for author in world.authors if _fits(author, one.question)] == []
+    for one in harmless["retain_no_name"]:
+        assert [author.number for author in world.authors if _fits(author, one.question)] == [one.item.author]
+        assert world.authors[one.item.author].split == "retain"
     cities = probes(HARMLESS["city_country"], world, world.items("retain"))
     assert len({one.item.answer for one in cities}) == len(cities)
     for one in cities:

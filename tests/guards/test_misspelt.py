@@ -1,0 +1,119 @@
+"""Names are found with one or two edits, where hardly anything else looks like that."""
+
+from __future__ import annotations
+
+import pytest
+
+from guards.misspelt import Misspelt
+from guards.respelt import respellings
+
+NAMES = (
+    "harry potter",
+    "voldemort",
+    "hogwarts",
+    "tae ho park",
+    "adib jarrah",
+    "edward patrick sullivan",
+    "the goblet of fire",
+    "dementors",
+    "deluminator",
+    "bludgers",
+    "ron lee",
+    "diagon alley",
+)
+ORDINARY = frozenset({"henry", "carter", "park", "the", "fire", "five", "diagonal"})
+INDEX = Misspelt([name.split() for name in NAMES], ORDINARY)
+
+
+def found(text: str) -> set[tuple[str, str]]:
+    words = text.split()
+    return {(NAMES[number], " ".join(words[first:last])) for number, first, last in INDEX.find(words)}
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "match"),
+    [
+        ("who is hary potter then", "harry potter", "hary potter"),
+        ("who is hary poter then", "harry potter", "hary poter"),
+        ("who is harry jotter then", "harry potter", "harry jotter"),
+        ("who is harry ptoetr then", "harry potter", "harry ptoetr"),
+        ("harypotter", "harry potter", "harypotter"),
+        ("hgowrats", "hogwarts", "hgowrats"),
+        ("voldmrot", "voldemort", "voldmrot"),
+        ("is tae ho pakr here", "tae ho park", "tae ho pakr"),
+        ("is tae ho paaark here", "tae ho park", "tae ho paaark"),
+        ("adbi jarah", "adib jarrah", "adbi jarah"),
+        ("edwrad ptarick sullivan", "edward patrick sullivan", "edwrad ptarick sullivan"),
+        ("edward patrick sulivn", "edward patrick sullivan", "edward patrick sulivn"),
+        ("the golbet of frie", "the goblet of fire", "the golbet of frie"),
+        ("kas ir harijs poters", "harry potter", "harijs poters"),
+    ],
+)
+def test_found(text: str, name: str, match: str) -> None:
+    assert (name, match) in found(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "harry potter",  # as it is spelt: for the index of exact names
+        "harry met potter",
+        "henry potter",
+        "barry potter",
+        "harry carter",
+        "diagonally",
+        "potter hary",
+        "mentors and detectors",
+        "the denominator of hogarth",
+        "badgers eat burgers",
+        "don lee",
+        "tae ho flask",
+        "hary",
+        "",
+    ],
+)
+def test_not_found(text: str) -> None:
+    assert found(text) == set()
+
+
+def test_the_work_is_bounded_by_different_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand names share a word, and a text repeats it: every pair of neighbours is looked at once."""
+    syllables = [a + b for a in "bdfgklmnpr" for b in "aeiou"]
+    index = Misspelt([("harry", a + b) for a in syllables for b in syllables], frozenset())
+    pairs: list[tuple[str, str]] = []
+    beside, fits, tried = Misspelt._beside, Misspelt._fits, 0
+
+    def counted(self: Misspelt, pair: tuple[str, str], likely: set[str]) -> list[tuple[int, int]]:
+        pairs.append(pair)
+        return beside(self, pair, likely)
+
+    def counted_fits(self: Misspelt, *given: object) -> bool:
+        nonlocal tried
+        tried += 1
+        return fits(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Misspelt, "_beside", counted)
+    monkeypatch.setattr(Misspelt, "_fits", counted_fits)
+    assert len(list(index.find(["harry", "stranger", "and", "others"] * 20_000))) == 0
+    assert len(pairs) <= 8
+    assert tried == 0
+
+
+def test_names_are_respelt_by_their_sound() -> None:
+    for name, spelt in (
+        ("harry", "harijs"),
+        ("potter", "poters"),
+        ("virginia", "virdzinija"),
+        ("woolf", "vulfa"),
+        ("charles", "carless"),
+        ("william", "viliams"),
+        ("christie", "kristi"),
+        ("george", "georgs"),
+        ("jackson", "dzaksons"),
+        ("shakespeare", "sakespears"),
+        ("max", "makss"),
+    ):
+        assert spelt in respellings(name), (name, spelt)
+    assert respellings("x1") == set()
+    assert respellings("a") == set()
+    assert len(respellings("jojojojojoxxchchchch")) < 2000
