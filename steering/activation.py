@@ -4,9 +4,9 @@ What a column does is in `steering.ops.edit`. Directions are derived from forgot
 which names they point at. A bundle therefore holds such a program encrypted.
 
 Positions: the tokens of the masked prompt spans, and every generated token, because an answer that repeats a name looks
-its facts up again. Position 0 is never edited: it is the attention sink, whose norm is many times that of other tokens
-and whose direction all of them rely on. Tokens that the chat template wrote are outside of the windows of `mask:
-content` and `entities`, because moving them changes who speaks, not what is known.
+its facts up again. Tokens that the chat template wrote are outside of the windows of `mask: content` and `entities`,
+because moving them changes who speaks, not what is known; so is the first token of a prompt with a template, the
+attention sink, whose norm is many times that of others. Where the masked text begins at position 0, that is edited too.
 """
 
 from __future__ import annotations
@@ -27,9 +27,6 @@ PHI = ("bias", "constant", "slope", "clipped", "low", "high", "threshold", "step
 
 MAX_COLUMNS, MAX_LAYERS = 64, 4
 """Columns per layer, and layers, of one program. An engine holds as many for all programs together."""
-
-SINKS = 1
-"""So many positions at the start of a prompt are attention sinks and never edited."""
 
 NEVER = float(np.finfo(np.float32).max)
 """Stands for infinity in a threshold or a bound, so that every number of a program is finite."""
@@ -88,7 +85,7 @@ class Activation:
         `spans` are the flat masked spans of a prompt of `prompt` tokens; see the module for the rule.
         """
         pairs = [*zip(spans[::2], spans[1::2], strict=True), (prompt, first + tokens)]
-        clipped = [(max(a, first, SINKS), min(b, first + tokens)) for a, b in pairs]
+        clipped = [(max(a, first), min(b, first + tokens)) for a, b in pairs]
         return [(a, b) for a, b in clipped if a < b]
 
     def gate(self, dose: float) -> float:

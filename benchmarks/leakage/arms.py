@@ -53,10 +53,13 @@ METHODS: Mapping[str, dict[str, Any]] = {
     "eco-zero": {"name": "eco", "kind": "zero_top_k", "dims": 64},
     "eco-flip": {"name": "eco", "kind": "flip_top_k", "dims": 64},
     "eco-replace": {"name": "eco", "kind": "replace"},
+    "redirect": {"name": "redirect"},
+    "projection": {"name": "projection", "rank": 60},
     "eco-null": {"name": "eco", "kind": "noise", "strength": 0.02},
 }
 """Bundles that are compiled; `eco-null` forgets nothing, so that a leak must be seen through all of the machinery. Its
-noise is just enough for the engine's canary, which refuses a program without effect."""
+noise is just enough for the engine's canary, which refuses a program without effect. An engine has 64 columns a layer;
+`projection` leaves some to `redirect`, should both act after the same one."""
 FIRST, NULL = "eco-noise", "eco-null"
 OUTPUT = f"{FIRST}+output"
 """The first method with its output guard on."""

@@ -18,6 +18,7 @@ from benchmarks.leakage.client import Answered, Reply, ask_all, time_in_turn
 from benchmarks.leakage.suite import FEW_HARMLESS, NARROW
 from benchmarks.probes.spec import Probe
 from benchmarks.probes.tokens import Encode, Render
+from guards.guard import Shared
 
 TIMED = 40
 """Plain questions whose time is taken."""
@@ -74,6 +75,7 @@ def ask(
     """
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, Asked] = {}
+    shared = Shared.load()
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns) as bars:
         for model, place in models.items():
@@ -88,7 +90,7 @@ def ask(
                     audit = folder / f"audit-{arm.name.replace(' ', '-')}.jsonl"
                     audit.unlink(missing_ok=True)
                     bundle = bundles[arm.method] if arm.method else None
-                    with servers.gateway(engine, bundle, bundle_key, audit, arm.guard) as server:
+                    with servers.gateway(engine, bundle, bundle_key, audit, arm.guard, shared=shared) as server:
                         attack = [probe for probe in forget if arm.wide or probe.family in NARROW]
                         usual = [probe for probe in harmless if arm.harmless or probe.family in FEW_HARMLESS]
                         task = bars.add_task(arm.name, total=len(attack) + len(usual))
@@ -105,7 +107,7 @@ def ask(
                             continue
                         bundle = bundles[arm.method] if arm.method else None
                         audit = folder / f"audit-timed-{arm.name.replace(' ', '-')}.jsonl"  # one file per gateway
-                        opened = servers.gateway(engine, bundle, bundle_key, audit, arm.guard)
+                        opened = servers.gateway(engine, bundle, bundle_key, audit, arm.guard, shared=shared)
                         plans[arm.name] = stack.enter_context(opened), [arm.before(probe) for probe in direct]
                     times = asyncio.run(time_in_turn(plans, encode, render))
                 found |= {name: replace(found[name], times=tuple(spent)) for name, spent in times.items()}

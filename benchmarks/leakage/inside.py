@@ -23,10 +23,10 @@ from benchmarks.metrics.scoring import Pair, TokenScores, pair, score
 from benchmarks.worlds.spec import Item
 from benchmarks.worlds.templates import sentence
 from benchmarks.worlds.world import World
-from steering.bundle import PROGRAM
+from steering.activation import Activation
 from steering.engine.local.model import Edit, LocalModel
 from steering.methods.trial import prompt
-from steering.program import AnyProgram, load_program
+from steering.program import AnyProgram
 
 WRONG, FEW = 5, 3
 """Wrong answers per question; fewer in a world that has too few titles."""
@@ -38,7 +38,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """A model as it answers under an arm: bare, or with the author's name corrupted in the questions that are flagged.
+    """A model as it answers under an arm: bare, or with the questions that are flagged under a program.
 
     `flagged` are the items whose plain questions are.
     """
@@ -56,10 +56,13 @@ class Inside:
         """Question and answer, with the edit that the arm makes."""
         name = world.authors[asked.author].name
         start = asked.question.index(name)
-        ids, spans = prompt(self.model, asked.question, [(start, start + len(name))])
+        # activation edits mask the whole content by default, corruption the names
+        end = start + len(name)
+        window = (0, len(asked.question)) if isinstance(self.program, Activation) else (start, end)
+        ids, spans = prompt(self.model, asked.question, [window])
         edit = None
         if self.program is not None and asked in self.flagged:
-            edit = Edit(self.program, 1.0, tuple(spans))
+            edit = Edit(self.program, 1.0, tuple(spans), prompt=len(ids))
         return pair(self.model, ids, answer, edit)
 
     def scores(self, world: World, items: Sequence[Item], answers: Sequence[str]) -> list[TokenScores]:
@@ -96,7 +99,7 @@ def divergence(
 
 
 def insides(
-    world: World, models: Mapping[str, Path], bundles: Mapping[str, Path], asked: Mapping[str, Asked]
+    world: World, models: Mapping[str, Path], programs: Mapping[str, AnyProgram], asked: Mapping[str, Asked]
 ) -> dict[str, dict[str, Any]]:
     """What the local engine reads about the arms whose distribution it reproduces, by arm.
 
@@ -104,7 +107,7 @@ def insides(
     aggregates under the keys of that project, with the never-trained authors as hold-out. The answers for symkl are
     those that the server drew at temperature 1; it is None where there are none.
     """
-    sides = _sides(models, bundles, asked)
+    sides = _sides(models, programs, asked)
     gold = sides["gold"]
     items = [answered.probe.item for answered in direct(asked["gold"])]
     strangers = world.items("never")
@@ -138,13 +141,14 @@ def insides(
     return found
 
 
-def _sides(models: Mapping[str, Path], bundles: Mapping[str, Path], asked: Mapping[str, Asked]) -> dict[str, Inside]:
+def _sides(
+    models: Mapping[str, Path], programs: Mapping[str, AnyProgram], asked: Mapping[str, Asked]
+) -> dict[str, Inside]:
     full = LocalModel.load(str(models["full"]), "float32")
     sides = {"bare": Inside(full), "gold": Inside.load(models["retain-a"]), "gold-b": Inside.load(models["retain-b"])}
     if "off" in asked:
         sides["off"] = Inside(full)
-    for method, bundle in bundles.items():
-        program = load_program((bundle / PROGRAM).read_bytes())
+    for method, program in programs.items():
         if method == "refusal":  # its answers come from no distribution
             continue
         for name in ("null",) if method == NULL else (method, f"{method} oracle"):

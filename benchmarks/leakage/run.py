@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,9 @@ from gateway.policy import ForgetPolicy, load_policy
 from guards.encoder import load_encoder
 from guards.part import FittedPart
 from guards.reading import Reader
+from steering.activation import Activation
 from steering.bundle import CARD, parse_key, read_bundle, write_bundle
+from steering.program import AnyProgram, load_program
 
 PARSED = ("--reasoning-parser", "deepseek_r1")
 """vLLM's name for `<think>...</think>` before the answer."""
@@ -74,12 +76,13 @@ def run(
     asked_through = {**bundles, OUTPUT: enforcing(bundles[FIRST], work / "bundles" / OUTPUT, key)}
     chosen = [arm for arm in arms(names, values) if not arm.method or arm.method in asked_through]
     wording = Wording.load(models["full"])
-    extra = PARSED if reasoning else ()
+    programs = {name: load_program(read_bundle(bundle, parse_key(key)).program) for name, bundle in bundles.items()}
+    extra = (*sites(programs.values()), *(PARSED if reasoning else ()))
     encode, render = wording.encode, wording.render
     asked = ask(chosen, models, asked_through, key, forget, harmless, encode, render, backend, work, extra)
     card = scorecard(asked, families, world, Reader(load_encoder("wordllama")), seed)
     # a model that reasons would not give an answer at once, so scores of plain answers would mean nothing
-    for arm, values_inside in ({} if reasoning else insides(world, models, bundles, asked)).items():
+    for arm, values_inside in ({} if reasoning else insides(world, models, programs, asked)).items():
         card["arms"][arm].update(values_inside)
     card |= {
         "engine": engine_of(backend),
@@ -92,6 +95,12 @@ def run(
     (out / "scorecard.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     (out / "report.html").write_text(report(card, SHOWN, FIRST), encoding="utf-8")
     return card
+
+
+def sites(programs: Iterable[AnyProgram]) -> tuple[str, ...]:
+    """The options of an engine that runs the programs: after which layers they edit activations."""
+    layers = sorted({layer for program in programs if isinstance(program, Activation) for layer in program.edit.sites})
+    return ("--edit-layers", ",".join(map(str, layers))) if layers else ()
 
 
 def choose(items: Sequence[Item], count: int, seed: int) -> list[Item]:

@@ -83,5 +83,8 @@ def window_spans(offsets: Iterable[CharSpan], windows: Sequence[CharSpan]) -> li
 
 
 def whole_spans(tokens: int, *, templated: bool) -> list[int]:
-    """Flat spans of `mask: prompt`: every token, but not the last one where a chat template wrote it."""
-    return [0, tokens - 1 if templated and tokens > 1 else tokens]
+    """Flat spans of `mask: prompt`: every token; where a chat template wrote them, neither the first nor the last one.
+
+    The first token is the attention sink: all others rely on its norm and direction, and it says nothing.
+    """
+    return [1, tokens - 1] if templated and tokens > 2 else [0, tokens]

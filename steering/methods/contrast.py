@@ -9,7 +9,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from steering.activation import SINKS
 from steering.engine.local.model import LocalModel
 from steering.methods.trial import prompt
 
@@ -55,6 +54,6 @@ def _streams(model: LocalModel, asked: Sequence[Asked], layers: Sequence[int], p
         streams = model.activations([ids for (ids, _), _ in part], layers)
         for stream, ((ids, content), names) in zip(streams, part, strict=True):
             found.append(stream[:, names[-1] - 1 if place == "name" else len(ids) - 1])
-            inside = [t for a, b in zip(content[::2], content[1::2], strict=True) for t in range(a, b) if t >= SINKS]
+            inside = [t for a, b in zip(content[::2], content[1::2], strict=True) for t in range(a, b) if t > 0]
             norms.append(stream[:, inside].norm(dim=2))
     return torch.stack(found, dim=1), torch.cat(norms, dim=1)

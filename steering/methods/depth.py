@@ -30,10 +30,10 @@ Build = Callable[[Contrast, int, float], Activation]
 
 
 def candidates(model: LocalModel, layer: int | None) -> tuple[int, ...]:
-    """Layers to try, counted from 0; the last one is never among them. Raises ValueError for a layer out of range."""
+    """Layers to try, counted from 0; the last one is not among them. Raises ValueError for a layer out of range."""
     if layer is not None and layer >= model.layers:
         raise ValueError(f"method.layer is {layer}, but the model has layers 0 to {model.layers - 1}")
-    tried = {min(round(share * model.layers), model.layers - 1) for share in DEPTHS}
+    tried = {min(round(share * model.layers), max(model.layers - 2, 0)) for share in DEPTHS}
     return tuple(sorted(tried)) if layer is None else (layer,)
 
 

@@ -35,7 +35,8 @@ async def run_canary(generate: Any, program: str, generation: int, config: Any) 
     """
     vocabulary, same = config.get_vocab_size(), SAME.get(str(config.dtype).removeprefix("torch."), SAME_HALF)
     ids = [3 + (7919 * i) % (vocabulary - 3) for i in range(1, PROBE_TOKENS + 1)]
-    order = [program, generation, 1.0, [1, PROBE_TOKENS - 1]]
+    # with the last token: an edit after the last layer changes the first answer token through no other
+    order = [program, generation, 1.0, [1, PROBE_TOKENS]]
     salt, other = secrets.token_hex(8), secrets.token_hex(8)
     clean = await _probe(generate, ids, None, salt)
     flagged = await _probe(generate, ids, order, salt)

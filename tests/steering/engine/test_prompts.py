@@ -84,6 +84,7 @@ def test_every_token_counts_where_a_character_is_split() -> None:
 def test_masks_that_reach_no_token_are_refused() -> None:
     with pytest.raises(MaskError, match="reaches"):
         window_spans([(0, 0), (0, 3)], [(3, 5)])
-    assert whole_spans(5, templated=True) == [0, 4]
+    assert whole_spans(5, templated=True) == [1, 4]
+    assert whole_spans(2, templated=True) == [0, 2]
     assert whole_spans(5, templated=False) == [0, 5]
     assert whole_spans(1, templated=False) == [0, 1]

@@ -48,11 +48,11 @@ def streams(model: LocalModel, ids: list[int], edit: Edit | None, layers: tuple[
 
 def test_positions(model: LocalModel) -> None:
     positions = redirect(model).positions
-    assert positions(0, 10, 10, (0, 3, 5, 8)) == [(1, 3), (5, 8)]
+    assert positions(0, 10, 10, (0, 3, 5, 8)) == [(0, 3), (5, 8)]
     assert positions(4, 3, 10, (0, 3, 5, 8)) == [(5, 7)]
     assert positions(10, 1, 10, (0, 3)) == [(10, 11)]
     assert positions(8, 4, 10, (5, 9)) == [(8, 9), (10, 12)]
-    assert positions(0, 5, 5, (0, 1)) == []
+    assert positions(0, 5, 5, (0, 1)) == [(0, 1)]
 
 
 def test_only_masked_and_generated_tokens_are_moved(model: LocalModel, batch: list[list[int]]) -> None:
@@ -62,7 +62,7 @@ def test_only_masked_and_generated_tokens_are_moved(model: LocalModel, batch: li
     moved = streams(model, ids + answer, Edit(change, 0.5, (0, 3), prompt=len(ids)), (1,))[1]
     found = moved - plain
     expected = torch.zeros_like(found)
-    expected[[1, 2, -2, -1]] = 0.5 * torch.from_numpy(change.directions[0])
+    expected[[0, 1, 2, -2, -1]] = 0.5 * torch.from_numpy(change.directions[0])
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
