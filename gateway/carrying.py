@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -18,6 +18,13 @@ from steering.plan import MAX_WINDOWS, Intervention
 ASKED = [{"role": "user", "content": "How are you today?"}]
 SAID = "Well, thank you. It is"
 """A conversation on which a template is tried."""
+TRIAL, PAUSE = 2.0, 60.0
+"""Seconds that a request waits for that, and after which an engine that did not say is asked again."""
+AROUND = 16
+"""Tokens that are read on both sides of a difference, so that a character of several tokens is whole."""
+
+Stop = Literal["template", "spent"]
+"""Why an answer is not gone on with: its template does not allow it, or nothing is left of the client's limit."""
 
 
 def continued(body: Mapping[str, Any], said: str) -> dict[str, Any]:
@@ -36,60 +43,92 @@ def over_said(decision: Intervene, body: Mapping[str, Any], said: str) -> Interv
 
 
 class Carrying:
-    """Asks the engine whether, and at what length, answers can be taken up again."""
+    """Knows whether, and at what length, answers can be taken up again."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
         self._able: dict[tuple[str, str | None], bool] = {}
+        self._silent: dict[tuple[str, str | None], float] = {}
 
     async def able(self, model: str, boot: str | None) -> bool:
         """Whether the chat template of a model lets answers be taken up again.
 
-        Asked once for every start of the engine (`boot`); an engine that does not say counts as "no" and is asked
-        again.
+        Asked once for every start of the engine (`boot`). An engine that does not say within TRIAL counts as "no", and
+        is asked again after PAUSE.
         """
-        key = model, boot
-        if key not in self._able:
-            try:
-                carried = await self._carried({"model": model, "messages": ASKED}, SAID)
-            except LetheError:
-                return False
-            self._able = {known: able for known, able in self._able.items() if known[1] == boot}
-            self._able[key] = carried is not None
+        key, clock = (model, boot), asyncio.get_running_loop().time
+        if key in self._able:
+            return self._able[key]
+        if clock() < self._silent.get(key, 0.0):
+            return False
+        body = {"model": model, "messages": ASKED}
+        self._able = {known: able for known, able in self._able.items() if known[1] == boot}
+        self._silent = {known: until for known, until in self._silent.items() if known[1] == boot}
+        try:
+            async with asyncio.timeout(TRIAL):
+                self._able[key] = await self.taking_up(Sanitised(body, "")).rest(SAID) != "template"
+        except (LetheError, TimeoutError):
+            self._silent[key] = clock() + PAUSE
+            return False
         return self._able[key]
 
-    async def lengths(self, body: Mapping[str, Any], said: str) -> tuple[int, int]:
-        """Tokens of the prompt of a plain body, and of what was said after it. Raises `LetheError`."""
-        before, after = await self._both(body, said)
+    def taking_up(self, asked: Sanitised) -> TakingUp:
+        """The answer to one plain request, of which a part has left."""
+        return TakingUp(self._upstream, asked)
+
+
+class TakingUp:
+    """Counts one answer, and asks for its rest. What the engine said about prompt and answer is asked once."""
+
+    def __init__(self, upstream: Upstream, asked: Sanitised) -> None:
+        self._upstream, self._asked = upstream, asked
+        self._prompt: list[int] | None = None
+        self._counted: tuple[str, int] = "", 0
+
+    async def lengths(self, said: str) -> tuple[int, int]:
+        """Tokens of the prompt, and of what was said after it. Raises `LetheError`."""
+        if self._counted[0] == said:
+            return len(await self._before()), self._counted[1]
+        before, after = await self._both(said)
         return len(before), max(0, len(after) - len(before))
 
-    async def rest(self, asked: Sanitised, said: str) -> Sanitised | None:
-        """The request for the rest of an answer, with what its limits leave; None where it cannot be taken up.
+    async def rest(self, said: str) -> Sanitised | Stop:
+        """The request for the rest of an answer, with what its limits leave.
 
-        The template is tried once more on this very answer. Raises `LetheError`.
+        The template is tried once more on this very answer: the prompt with what was said must be the same text as the
+        prompt and it after it. Compared are the texts from a few tokens before the first that differs. Raises
+        `LetheError`.
         """
-        used = await self._carried(asked.body, said)
-        if used is None:
-            return None
-        body = continued(asked.body, said)
-        left = {name: max(1, body[name] - used) for name in LIMITS if body.get(name) is not None}
-        return Sanitised({**body, **left}, asked.client_salt)
+        before, after = await self._both(said)
+        same = next((at for at, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), len(before))
+        start = max(0, min(same, len(after)) - AROUND)
+        ends = (self._upstream.detokenize(self._asked.model, tokens[start:]) for tokens in (before, after))
+        without, with_said = await asyncio.gather(*ends)
+        if without + said != with_said:
+            return "template"
+        used, body = max(0, len(after) - len(before)), self._asked.body
+        limits = {name: body[name] for name in LIMITS if body.get(name) is not None}
+        self._counted = said, min([used, *limits.values()])
+        if any(limit <= used for limit in limits.values()):
+            return "spent"
+        left = {name: limit - used for name, limit in limits.items()}
+        return Sanitised({**continued(body, said), **left}, self._asked.client_salt)
 
-    async def _carried(self, body: Mapping[str, Any], said: str) -> int | None:
-        """Tokens of what was said, if a prompt with it is the same text as that prompt and it after it."""
-        before, after = await self._both(body, said)
-        texts = [await self._upstream.detokenize(body["model"], tokens) for tokens in (before, after)]
-        return max(0, len(after) - len(before)) if texts[0] + said == texts[1] else None
+    async def _both(self, said: str) -> tuple[list[int], list[int]]:
+        return await asyncio.gather(self._before(), self._tokens(said))
 
-    async def _both(self, body: Mapping[str, Any], said: str) -> tuple[list[int], list[int]]:
-        model, messages = body["model"], body["messages"]
-        return await asyncio.gather(self._tokens(model, messages, ""), self._tokens(model, messages, said))
+    async def _before(self) -> list[int]:
+        if self._prompt is None:
+            self._prompt = await self._tokens("")
+        return self._prompt
 
-    async def _tokens(self, model: str, messages: list[Any], said: str) -> list[int]:
-        """Token ids of a rendered conversation, with the beginning of an answer where there is one."""
-        ask: dict[str, Any] = {"model": model, "messages": messages, "add_generation_prompt": True}
-        body = continued(ask, said) if said else ask
-        status, data = await self._upstream.call("POST", "/tokenize", orjson.dumps(body))
+    async def _tokens(self, said: str) -> list[int]:
+        """Token ids of the rendered conversation, with the beginning of an answer where there is one."""
+        body = self._asked.body
+        ask: dict[str, Any] = {"model": body["model"], "messages": body["messages"], "add_generation_prompt": True}
+        if said:
+            ask = continued(ask, said)
+        status, data = await self._upstream.call("POST", "/tokenize", orjson.dumps(ask))
         tokens = json_object(data).get("tokens")
         if status != 200 or not isinstance(tokens, list) or not all(type(token) is int for token in tokens):
             raise UpstreamFailedError("The engine did not say how long a prompt is.")

@@ -24,12 +24,17 @@ DOSE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ActivePolicy:
-    """What the decision needs of a policy."""
+    """What the decision needs of a policy.
+
+    `corrupts`: whether its program corrupts words (method eco), which hides whatever they name. An edit of activations
+    removes the directions of its own policy only. Unknown counts as an edit.
+    """
 
     number: str
     program: str
     mask: Mask
     rules: Rules
+    corrupts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,8 @@ class Refuse:
     """Do not ask the engine.
 
     Reasons: `policy` (rule `response: refusal`), `unscannable` (content that no guard can read), `guard` (a guard did
-    not run), `output` (an answer under an intervention still tells what is forgotten).
+    not run, or no program hides what all flagged policies forget), `output` (an answer under an intervention still
+    tells what is forgotten).
     """
 
     reason: Literal["policy", "unscannable", "guard", "output"]
@@ -74,12 +80,16 @@ Decision = Pass | Intervene | Refuse
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What is known of a request when it is sent: what was decided, from what, and who looks at the answer."""
+    """What is known of a request when it is sent: what was decided, from what, and who looks at the answer.
+
+    `policies` are the applicable ones, `watching` those of them that look at the answer.
+    """
 
     decision: Decision
     conversation: Conversation
     verdicts: Mapping[str, Verdict]
     watching: Sequence[ActivePolicy]
+    policies: Sequence[ActivePolicy] = ()
 
     @property
     def numbers(self) -> list[str]:
@@ -117,8 +127,9 @@ def decide(verdicts: Mapping[str, Verdict], policies: Sequence[ActivePolicy], co
     interventions. A truncated text is unreadable whether the rest of it was flagged or not: a difference would tell
     a client which words a policy knows.
 
-    The engine runs one program per request: of several flagged policies it is the one with the smallest p-value, then
-    the smallest number, over the windows of all of them.
+    The engine runs one program per request, over the windows of all flagged policies: of several it is the one with the
+    smallest p-value, then the smallest number, of those that corrupt words. Where all are edits of activations, each of
+    which would leave what the others forget, the request is refused as by a failing guard, whatever `on_error` says.
     """
     outcomes: list[Outcome] = []
     flagged: list[tuple[Verdict, ActivePolicy]] = []
@@ -149,7 +160,9 @@ def decide(verdicts: Mapping[str, Verdict], policies: Sequence[ActivePolicy], co
         return Refuse("policy", seen)
     if not flagged:
         return Pass(seen)
-    _, lead = min(flagged, key=lambda pair: (pair[0].p_value, pair[1].number))
+    lead = _lead([policy for _, policy in flagged], (), verdicts)
+    if lead is None:
+        return Refuse("guard", seen)
     mask, spans = _mask_of(flagged)
     windows = _bounded(_by_pointer(spans, conversation.parts))
     if mask == "prompt" or not windows or any(span.part not in conversation.maskable for span in spans):
@@ -173,8 +186,8 @@ def reconsider(looked: Looked, judged: Judged, done: Decision) -> Decision:
 
     An answer that tells what an acting policy forgets is asked for again, with the content of every text masked (of a
     batch: of the rows concerned), because nothing says which words led to it. Where the same treatment gave the answer,
-    the request is refused. Of several policies the one with the smallest p-value on the request leads, then the
-    smallest number.
+    the request is refused. The second program must hide what these policies forget and what the first was to hide: of
+    several policies one that corrupts words leads, as in `decide`, first of those whose values were told.
 
     Outcomes are those of policies whose values were told, or whose look failed.
     """
@@ -201,10 +214,26 @@ def reconsider(looked: Looked, judged: Judged, done: Decision) -> Decision:
         return Pass(seen)
     if any(policy.rules.response == "refusal" for policy in acting):
         return Refuse("policy", seen)
-    lead = min(acting, key=lambda p: (v.p_value if (v := verdicts.get(p.number)) else 1.0, p.number))
+    hidden = {o.policy for o in done.outcomes if o.action == "intervene"} if isinstance(done, Intervene) else ()
+    lead = _lead(acting, [policy for policy in judged.policies if policy.number in hidden], verdicts)
+    if lead is None:
+        return Refuse("guard", seen)
     before = done.intervention if isinstance(done, Intervene) else None
     again = _whole(lead.program, conversation, before, looked.rows)
     return Refuse("output", seen) if again == before else Intervene(again, seen)
+
+
+def _lead(
+    acting: Sequence[ActivePolicy], besides: Sequence[ActivePolicy], verdicts: Mapping[str, Verdict]
+) -> ActivePolicy | None:
+    """The policy whose program hides what all of these forget, one of `acting` if possible; None where none does."""
+    if len({policy.number for policy in (*acting, *besides)}) == 1:
+        return acting[0]
+    for policies in (acting, besides):
+        able = [policy for policy in policies if policy.corrupts]
+        if able:
+            return min(able, key=lambda p: (v.p_value if (v := verdicts.get(p.number)) else 1.0, p.number))
+    return None
 
 
 def _whole(

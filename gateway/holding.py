@@ -14,6 +14,8 @@ from gateway.stream import DONE, data_of
 
 OPAQUE = ("{", "[")
 """How a text begins whose words may be hidden in the escapes of JSON."""
+PROBE = "\0"
+"""What no answer says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,36 +25,42 @@ class Frame:
     Attributes:
         data: the bytes that leave.
         text: what it adds to the content.
-        chunk: its event; None for comments and `[DONE]`.
+        event: whether it holds a chunk; not so comments and `[DONE]`.
         plain: whether it shows a piece of content and nothing else.
         closing: whether it belongs to the end of the answer.
     """
 
     data: bytes
     text: str
-    chunk: dict[str, Any] | None
+    event: bool
     plain: bool
     closing: bool
+
+
+def chunk_of(data: bytes) -> dict[str, Any] | None:
+    """The chunk in a frame; None where there is none."""
+    try:
+        chunk = orjson.loads(data_of(data))
+    except orjson.JSONDecodeError:
+        return None
+    return chunk if isinstance(chunk, dict) else None
 
 
 def frame_of(data: bytes) -> Frame:
     """Read one frame; what is no event in the shape of a chat's chunk is not plain."""
     event = data_of(data)
     if not event:
-        return Frame(data, "", None, plain=True, closing=False)
+        return Frame(data, "", event=False, plain=True, closing=False)
     if event == data_of(DONE[0]):
-        return Frame(data, "", None, plain=True, closing=True)
-    try:
-        chunk = orjson.loads(event)
-    except orjson.JSONDecodeError:
-        chunk = None
-    if not isinstance(chunk, dict):
-        return Frame(data, "", None, plain=False, closing=False)
+        return Frame(data, "", event=False, plain=True, closing=True)
+    chunk = chunk_of(data)
+    if chunk is None:
+        return Frame(data, "", event=False, plain=False, closing=False)
     choices = chunk.get("choices")
     choice = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
     delta = choice.get("delta") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(delta, dict):
-        return Frame(data, "", chunk, plain=choices == [], closing=True)
+        return Frame(data, "", event=True, plain=choices == [], closing=True)
     text = delta.get("content") or ""
     shown = [
         *(value for key, value in chunk.items() if key not in (*SILENT, "created", "choices", "usage")),
@@ -61,37 +69,84 @@ def frame_of(data: bytes) -> Frame:
     ]
     plain = isinstance(text, str) and choice.get("index") == 0 and all(value in (None, [], "") for value in shown)
     plain = plain and not isinstance(choice.get("stop_reason"), str)
-    return Frame(data, text if plain else "", chunk, plain=plain, closing=choice.get("finish_reason") is not None)
+    return Frame(data, text if plain else "", event=True, plain=plain, closing=choice.get("finish_reason") is not None)
 
 
-class Holding:
-    """Frames in their order.
+class FrameReader:
+    """Reads the frames of one stream like `frame_of`.
 
-    Attributes:
-        left: frames that have left; `said`: their text.
-        text: all text that has come, of `left` and of what is held.
-        plain: whether pieces may leave; a text that begins with white space, which templates trim, or looks like JSON
-            is held to its end, as is everything from a frame on that is not plain.
+    Most of them differ in their piece of content only: of a frame whose bytes around that piece are those of an earlier
+    one nothing else is read. A JSON string in place of another leaves the rest of a text what it was.
     """
 
     def __init__(self) -> None:
-        self.left: list[Frame] = []
-        self.said, self.text, self.plain = "", "", True
+        self._head = self._tail = b""
+
+    def read(self, data: bytes) -> Frame:
+        """Read the next frame."""
+        if self._tail and data.startswith(self._head) and data.endswith(self._tail):
+            try:
+                text = orjson.loads(data[len(self._head) : -len(self._tail)])
+            except orjson.JSONDecodeError:
+                text = None
+            if isinstance(text, str):
+                return Frame(data, text, event=True, plain=True, closing=False)
+        frame = frame_of(data)
+        if frame.text and not frame.closing:
+            self._learn(frame)
+        return frame
+
+    def _learn(self, frame: Frame) -> None:
+        """Keep what is around the content, if another content in that place is what the frame then says."""
+        head, found, tail = frame.data.rpartition(orjson.dumps(frame.text))
+        other = frame.text + PROBE
+        data = head + orjson.dumps(other) + tail
+        if found and tail and frame_of(data) == Frame(data, other, event=True, plain=True, closing=False):
+            self._head, self._tail = head, tail
+
+
+class Holding:
+    """Frames in their order. Of those that have left bytes and text are kept, which the last look is at.
+
+    Attributes:
+        plain: whether pieces may leave; a text that begins with white space, which templates trim, or looks like JSON
+            is held to its end, as is everything from a frame on that is not plain.
+        size: characters of all text that has come.
+        first, last: the first and the last frame with a chunk that have left; empty where there is none.
+    """
+
+    def __init__(self) -> None:
+        self.plain, self.size = True, 0
+        self.first = self.last = b""
+        self._gone, self._said, self._start = bytearray(), [""], 0
+        self._rest = ""
         self._held: deque[tuple[Frame, int]] = deque()
+
+    @property
+    def said(self) -> str:
+        """Text of the frames that have left."""
+        self._said = ["".join(self._said)]
+        return self._said[0]
+
+    def since(self, at: int) -> str:
+        """The text that has come from a character on, of what has left and of what is held."""
+        return self._rest[at - self._start :] if at >= self._start else (self.said + self._rest)[at:]
 
     def add(self, frame: Frame) -> None:
         """Take the next frame."""
-        self.text += frame.text
-        self.plain = self.plain and frame.plain and not self.text[:1].isspace() and not self.text.startswith(OPAQUE)
-        self._held.append((frame, len(self.text)))
+        begins = frame.text[:1] if not self.size else ""
+        self.plain = self.plain and frame.plain and not begins.isspace() and begins not in OPAQUE
+        self._rest += frame.text
+        self.size += len(frame.text)
+        self._held.append((frame, self.size))
 
     def release(self, safe: int) -> bytes:
         """Let all frames go whose text lies within the first `safe` characters, up to the start of a word."""
         count = 0
         for place, (frame, end) in enumerate(self._held):
-            if not self.plain or frame.closing or end > max(safe, len(self.said)):
+            if not self.plain or frame.closing or end > max(safe, self._start):
                 break
-            if end == len(self.said) or word_begins(self.text, end):
+            if end == self._start or word_begins(self._rest, end - self._start):
                 count = place + 1
         return self._go(count)
 
@@ -102,18 +157,24 @@ class Holding:
     def drop(self) -> None:
         """Forget what is held; what has left is all that was said."""
         self._held.clear()
-        self.text, self.plain = self.said, True
+        self._rest, self.size, self.plain = "", self._start, True
 
     def whole(self) -> bytes:
         """All frames, those that have left as well."""
-        return b"".join(frame.data for frame in (*self.left, *(frame for frame, _ in self._held)))
+        return b"".join((self._gone, *(frame.data for frame, _ in self._held)))
 
     def _go(self, count: int) -> bytes:
         going = [self._held.popleft() for _ in range(count)]
-        self.left += (frame for frame, _ in going)
+        for frame, _ in going:
+            if frame.event:
+                self.first, self.last = self.first or frame.data, frame.data
         if going:
-            self.said = self.text[: going[-1][1]]
-        return b"".join(frame.data for frame, _ in going)
+            size = going[-1][1] - self._start
+            self._said.append(self._rest[:size])
+            self._rest, self._start = self._rest[size:], self._start + size
+        data = b"".join(frame.data for frame, _ in going)
+        self._gone += data
+        return data
 
 
 def word_begins(text: str, at: int) -> bool:

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from gateway.access import Access
 from gateway.body import parse_body, read_body
-from gateway.carrying import Carrying, over_said
+from gateway.carrying import Carrying, Stop, over_said
 from gateway.conversation import Conversation, collect
 from gateway.decision import (
     ActivePolicy,
@@ -109,9 +109,10 @@ class Lifecycle:
             entry.decide(judged.decision)
             if isinstance(judged.decision, Refuse):
                 return self.refuse(judged.decision, route, asked, entry)
+            live = bool(judged.watching) and await self.live(judged, route, asked)
             reply = await self.send(judged.decision, route, asked, entry)
             if judged.watching:
-                return await self.watched(reply, judged, route, asked, entry)
+                return await self.watched(reply, judged, route, asked, entry, live=live and reply.streamed)
             if reply.streamed:
                 return StreamRelay(reply, entry.close)
             body = await reply.read()
@@ -128,7 +129,7 @@ class Lifecycle:
             require_text(asked)
         conversation = await collect(asked.body, lambda tokens: self.upstream.detokenize(asked.model, tokens))
         verdicts = await self.scan(conversation, policies, [policy.number for policy in watched])
-        return Judged(decide(verdicts, policies, conversation), conversation, verdicts, watched)
+        return Judged(decide(verdicts, policies, conversation), conversation, verdicts, watched, policies)
 
     async def send(self, decision: Intervene | Pass, route: str, asked: Sanitised, entry: Entry) -> Reply:
         """Ask the engine. Raises `LetheError` for an answer that is not a 200, or a flagged one without proof."""
@@ -142,16 +143,26 @@ class Lifecycle:
             self.attested(order, reply)
         return reply
 
-    async def watched(self, reply: Reply, judged: Judged, route: str, asked: Sanitised, entry: Entry) -> Response:
+    async def live(self, judged: Judged, route: str, asked: Sanitised) -> bool:
+        """Whether the answer may leave while it is looked at: asked before the engine is, which then waits for nobody.
+
+        All the policies must allow it for a plain stream, and the model's template must let it be taken up again.
+        """
+        if not streams(judged.watching) or not plain(route, asked.body):
+            return False
+        return await self.carrying.able(asked.model, self.programs.boot)
+
+    async def watched(
+        self, reply: Reply, judged: Judged, route: str, asked: Sanitised, entry: Entry, *, live: bool
+    ) -> Response:
         """Look at the whole answer before it leaves; ask once more under the intervention where it tells too much.
 
         The second answer ends like `response: refusal` if it tells a value too: by chance, or because the client gave
-        it. Nothing is said in between, and the client sees one answer with the usage of that one. A plain stream leaves
-        while it is looked at where all the policies allow it and the model's template lets it be taken up again.
+        it. Nothing is said in between, and the client sees one answer with the usage of that one. A `live` stream
+        leaves while it is looked at.
         """
         watch = Watch(self.output, judged, asked.body, self.settings.guard.inline_chars, self.ledger.metrics)
-        live = reply.streamed and streams(judged.watching) and plain(route, asked.body)
-        if live and await self.carrying.able(asked.model, self.programs.boot):
+        if live:
             return self.streamed(reply, watch, route, asked, entry)
         answer = await withhold(reply)
         decision = await watch.told(answer, judged.decision)
@@ -169,18 +180,19 @@ class Lifecycle:
 
     def streamed(self, reply: Reply, watch: Watch, route: str, asked: Sanitised, entry: Entry) -> Response:
         """A stream that leaves while it is looked at."""
+        taking_up = self.carrying.taking_up(asked)
 
-        async def again(decision: Intervene, said: str) -> Reply | None:
+        async def again(decision: Intervene, said: str) -> Reply | Stop:
             if not said:
                 return await self.send(decision, route, asked, entry)
-            rest = await self.carrying.rest(asked, said)
-            if rest is None:
-                return None
+            rest = await taking_up.rest(said)
+            if not isinstance(rest, Sanitised):
+                return rest
             return await self.send(over_said(decision, asked.body, said), route, rest, entry)
 
         async def measured(said: str) -> tuple[int, int] | None:
             usage = (asked.body.get("stream_options") or {}).get("include_usage")
-            return await self.carrying.lengths(asked.body, said) if usage and said else None
+            return await taking_up.lengths(said) if usage and said else None
 
         def refused(decision: Refuse) -> bytes:
             return self.refusal(decision, route, asked, entry).body

@@ -57,7 +57,9 @@ def load_policy_bundle(bundle: Bundle, where: Path) -> LoadedPolicy:
             f"{where}: rules.output is {policy.rules.output}, but the bundle has no index of values; compile again"
         )
     manifest = bundle.manifest
-    active = ActivePolicy(manifest.number, manifest.program_id, manifest.mask, policy.rules)
+    active = ActivePolicy(
+        manifest.number, manifest.program_id, manifest.mask, policy.rules, corrupts=manifest.method == "eco"
+    )
     return LoadedPolicy(
         active, manifest, bundle.program, bundle.sensitive["guard"], bundle.sensitive.get("output", b"")
     )

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing
+from typing import Literal
 
+from gateway.carrying import Stop
 from gateway.decision import Decision, Intervene, Pass, Refuse
 from gateway.errors import UpstreamFailedError
-from gateway.holding import Frame, Holding, frame_of
+from gateway.holding import Frame, FrameReader, Holding
 from gateway.joining import Joining
 from gateway.refusal import TEXT
 from gateway.stream import Frames, split
 from gateway.upstream import Reply
 from gateway.watch import Watch
-from gateway.withheld import MAX_BYTES, Withheld
+from gateway.withheld import Withheld
 
 STEP = 96
 """Characters of new text after which the guard looks again, however they came: some sixteen words."""
 
-Again = Callable[[Intervene, str], Awaitable[Reply | None]]
-"""Asks for the rest of an answer of which a part has left; None where its template does not let it be taken up."""
+MAX_BYTES = 64 * 1024 * 1024
+"""Largest stream that is followed, both halves together: a quarter of a million tokens. Its bytes are kept for the last
+look."""
+
+Again = Callable[[Intervene, str], Awaitable[Reply | Stop]]
+"""Asks for the rest of an answer of which a part has left."""
 Refused = Callable[[Refuse], bytes]
 """The whole stream of an answer that is not given; raises `LetheError` where a guard failed."""
 Measured = Callable[[str], Awaitable[tuple[int, int] | None]]
@@ -33,8 +39,8 @@ class WatchedStream:
     Text leaves when the guard has read so far beyond it that no value can begin in it (`guards.following`), and once
     more the whole answer is looked at before its last words leave. What tells something is dropped with the words
     before it that have not left; the answer is asked for again, once, with what has left as the beginning that is gone
-    on with. If the second half tells something too, a refusal ends the stream. The client sees one stream: one id, one
-    beginning, one usage.
+    on with. If the second half tells something too, a refusal ends the stream; if what has left is all that the
+    client's limit allows, it ends there. The client sees one stream: one id, one beginning, one usage.
     """
 
     def __init__(
@@ -50,7 +56,8 @@ class WatchedStream:
         self._reply, self._watch = reply, watch
         self._content_type = reply.content_type
         self._again, self._refused, self._measured, self._noted = again, refused, measured, noted
-        self._holding, self._joining = Holding(), Joining([], None)
+        self._holding, self._joining, self._reader = Holding(), Joining(b"", b"", None), FrameReader()
+        self._size = 0
         self._done: Decision = watch.judged.decision  # under which the half that is read was made
         self._decision: Decision = Pass()  # what was decided about it
 
@@ -69,12 +76,16 @@ class WatchedStream:
             if second and isinstance(decision, Intervene):  # the same treatment would give the same answer
                 decision = Refuse("output", decision.outcomes)
             self._noted(decision)
-            if isinstance(decision, Intervene) and not await self._taken_up(decision):
+            stop = await self._taken_up(decision) if isinstance(decision, Intervene) else None
+            if stop == "spent":
+                yield await self._ending("", "length")
+                return
+            if stop == "template":
                 decision = Refuse("output", ())
                 self._noted(decision)
             if isinstance(decision, Refuse):
                 self._reply.close()
-                yield await self._ending(decision)
+                yield await self._refusal(decision)
             if not isinstance(decision, Intervene):
                 return
 
@@ -84,19 +95,19 @@ class WatchedStream:
 
     async def _half(self) -> AsyncGenerator[bytes, None]:
         """What may leave of the reply; ends with it, or with a decision that is not to pass."""
-        follower, read, size = self._watch.follow(), 0, 0
+        follower, read = self._watch.follow(), 0
         frames, holding = Frames(), self._holding
         async with aclosing(self._reply.pieces()) as pieces:
             async for piece in pieces:
-                size += len(piece)
-                if size > MAX_BYTES:
+                self._size += len(piece)
+                if self._size > MAX_BYTES:
                     raise UpstreamFailedError("The engine's answer is too long.")
                 going = b""
                 for frame in self._taken(frames.feed(piece)):
                     holding.add(frame)
-                    if holding.plain and len(holding.text) >= read + STEP:
-                        self._decision = await self._watch.told_so_far(follower, holding.text[read:], self._done)
-                        read = len(holding.text)
+                    if holding.plain and holding.size >= read + STEP:
+                        self._decision = await self._watch.told_so_far(follower, holding.since(read), self._done)
+                        read = holding.size
                     if not isinstance(self._decision, Pass):
                         break
                     going += holding.release(follower.safe if follower else 0)
@@ -117,28 +128,31 @@ class WatchedStream:
     def _taken(self, data: bytes) -> Iterator[Frame]:
         """Whole frames, as frames of the one stream that the client sees."""
         for part in split(data):
-            frame = self._joining.joined(frame_of(part))
+            frame = self._joining.joined(self._reader.read(part))
             if frame is not None:
                 yield frame
 
-    async def _taken_up(self, decision: Intervene) -> bool:
-        """Forget what was held, and ask for the rest of the answer; whether it can be taken up."""
+    async def _taken_up(self, decision: Intervene) -> Stop | None:
+        """Forget what was held, and ask for the rest of the answer; why it cannot be taken up, or None."""
         self._reply.close()
         self._holding.drop()
         said = self._holding.said
         reply = await self._again(decision, said)
-        if reply is None:
-            return False
-        self._reply, self._done, self._decision = reply, decision, Pass()
+        if not isinstance(reply, Reply):
+            return reply
+        self._reply, self._done, self._decision, self._reader = reply, decision, Pass(), FrameReader()
         lengths = await self._measured(said)
-        self._joining = Joining(self._holding.left, lengths[0] if lengths else None)
-        return True
+        self._joining = Joining(self._holding.first, self._holding.last, lengths[0] if lengths else None)
+        return None
 
-    async def _ending(self, decision: Refuse) -> bytes:
+    async def _refusal(self, decision: Refuse) -> bytes:
         """How a stream ends that must not go on: like a refusal, behind what has left."""
-        refusal, said = self._refused(decision), self._holding.said
-        if not any(frame.chunk for frame in self._holding.left):
+        refusal = self._refused(decision)
+        if not self._holding.first:
             return refusal
-        lengths = await self._measured(f"{said} {TEXT}" if said else TEXT)
-        prompt, tokens = lengths or (None, 0)
-        return Joining(self._holding.left, prompt).ending(said, tokens)
+        return await self._ending(f" {TEXT}" if self._holding.said else TEXT, "stop")
+
+    async def _ending(self, text: str, reason: Literal["stop", "length"]) -> bytes:
+        """The end behind what has left, with a last piece of text."""
+        prompt, tokens = await self._measured(self._holding.said + text) or (None, 0)
+        return Joining(self._holding.first, self._holding.last, prompt).ending(text, reason, tokens)

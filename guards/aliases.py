@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import ahocorasick
@@ -106,8 +106,17 @@ def _split_initials(words: Sequence[str]) -> Iterator[list[str]]:
 class AliasIndex:
     """One automaton over the names of all policies. Reading is thread-safe."""
 
-    def __init__(self, names: Sequence[Name], normalizer: Normalizer, ordinary: frozenset[str] | None = None) -> None:
-        """Build the index. `ordinary` words are never taken for misspelt ones; without them no name is misspelt."""
+    def __init__(
+        self,
+        names: Sequence[Name],
+        normalizer: Normalizer,
+        ordinary: frozenset[str] | None = None,
+        dictionary: frozenset[str] = frozenset(),
+    ) -> None:
+        """Build the index. `ordinary` words are never taken for misspelt ones; without them no name is misspelt.
+
+        An alias in which a word of the `dictionary` stands for one of several is a related name: "Harry Porter".
+        """
         self._automaton = ahocorasick.Automaton()
         patterns: dict[str, list[Name]] = {}
         self.names = tuple(names)
@@ -125,7 +134,7 @@ class AliasIndex:
         self._heard = Transliterations(spelled)
         ordered = [(number, tuple(order)) for number, words in enumerate(spelled) for order in orders(words)]
         self._ordered = [number for number, _ in ordered]
-        self._misspelt = None if ordinary is None else Misspelt([order for _, order in ordered], ordinary)
+        self._misspelt = None if ordinary is None else Misspelt([o for _, o in ordered], ordinary, dictionary)
 
     def find(self, view: AliasView, words: Sequence[str], *, loose: bool = False) -> list[Match]:
         """Matches in a view. `words` are the words of the view; `loose` drops word boundaries for long names."""
@@ -173,8 +182,10 @@ class AliasIndex:
         if not places:
             return
         ends = np.cumsum([len(w) + 1 for w in words]) - 1
-        for number, first, last in dict.fromkeys(places):
+        for number, first, last, sure in dict.fromkeys(places):
             name = self.names[self._ordered[number]]
+            if not sure and name.kind == "alias":  # a title must be written as one anyway
+                name = replace(name, kind="related")
             # two edits make too many other words of a related name, which harmless texts hold by chance
             if name.kind == "related" and last - first == 1 and edits(words[first], name.text.lower(), 1) > 1:
                 continue

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from guards.request import meets, merged
 from guards.verdict import Span, TextPart
 
 NEAR = 256
@@ -21,16 +22,10 @@ longer one, where the question stands below a document."""
 
 def beside(parts: Sequence[TextPart], names: Iterable[Span]) -> Callable[[Iterable[Span]], bool]:
     """A function that says whether any of some spans stands beside one of the names."""
-    around: dict[int, list[tuple[int, int]]] = {}
-    for span in names:
-        around.setdefault(span.part, []).append((span.start - NEAR, span.end + NEAR))
+    around = merged(Span(span.part, span.start - NEAR, span.end + NEAR) for span in names)
 
     def stands(spans: Iterable[Span]) -> bool:
-        return bool(around) and any(
-            not _inside(parts, span)
-            or any(span.start < end and span.end > start for start, end in around.get(span.part, ()))
-            for span in spans
-        )
+        return bool(around) and any(not _inside(parts, span) or meets(span, around) for span in spans)
 
     return stands
 

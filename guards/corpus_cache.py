@@ -1,8 +1,9 @@
 """Arrays that take long to make, kept in the user's cache folder.
 
 Every file begins with a digest of the rest, and its name holds a digest of what it was made from. A file that is cut,
-or is none of ours, is made again; a folder that cannot be written costs the time at every start and nothing else. The
-digest tells damage and not malice: who may write into a user's cache may as well change the user's packages.
+or is none of ours, is made again; a folder that cannot be written, or a user without a home, costs the time at every
+start and nothing else. The digest tells damage and not malice: who may write into a user's cache may as well change the
+user's packages.
 """
 
 from __future__ import annotations
@@ -25,14 +26,20 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 def folder() -> Path:
-    """`lethe/guards` in the user's cache folder, which XDG_CACHE_HOME names."""
+    """`lethe/guards` in the user's cache folder, which XDG_CACHE_HOME names.
+
+    Raises `RuntimeError` without it where neither HOME is set nor the system knows a home of the user.
+    """
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "lethe" / "guards"
 
 
 def kept(kind: str, made_from: str, make: Callable[[], Arrays]) -> Arrays:
     """The arrays that an earlier call with the same `made_from` kept, or those that `make` gives."""
-    place = folder()
+    try:
+        place = folder()
+    except RuntimeError:  # a user without a home: nothing is kept
+        return make()
     file = place / f"{kind}-{hashlib.sha256(made_from.encode()).hexdigest()[:24]}.bin"
     found = _load(file)
     if found is None:

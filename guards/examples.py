@@ -104,9 +104,9 @@ def _variants(
 def telling(
     samples: Sequence[Sample], attributes: Collection[str], normalizer: Normalizer
 ) -> tuple[list[Sample], list[str]]:
-    """Samples that hold a name or an attribute, and the others with what is left of these without their attributes.
+    """Samples that hold a name or an attribute, and what is left of the nameless ones without their attributes.
 
-    "Where was the writer born?" is asked of everybody. `attributes` are words in the singular.
+    "Where was the writer born?" is asked of everybody. `attributes` are words in the singular, stated or rare ones.
     """
     kept, frames = [], []
     for sample in samples:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from guards.aliases import AliasIndex, Kind
+from guards.english import english_words
 from guards.evidence import Found, Models, indexed
 from guards.guard import CENTRE, Guard
 from guards.intake import whole_vectors
@@ -42,8 +43,9 @@ class Reason:
             where names alone decide, and for a text without words.
         threshold: score from which on the policy flags a request of this size.
         names: names found, aliases and related ones.
-        worst: the window with the highest score of the linear model, and that score; None for a text without words.
-            Of a policy about facts whose subject is named: as the guard weighs it, without the names.
+        worst: the place with the highest score, names not added, and that score; None for a text without words. It is
+            a window of the linear model, or the attribute that tells most (see `guards.attributes`). Of a policy about
+            facts whose subject is named: as the guard weighs it, without the names.
         windows, described: what is treated as flagged; see `Verdict`.
     """
 
@@ -77,7 +79,9 @@ def explain(guard: Guard, parts: Mapping[str, FittedPart], text: str, role: str 
     reader = guard.shared.reader
     ordered = [parts[policy] for policy in guard.policies]
     models = Models(
-        ordered, AliasIndex(indexed(ordered), reader.normalizer, reader.encoder.vocabulary), reader.encoder.dim
+        ordered,
+        AliasIndex(indexed(ordered), reader.normalizer, reader.encoder.vocabulary, english_words()),
+        reader.encoder.dim,
     )
     request = [TextPart("/messages/0/content", role, text)]
     guard.scan([TextPart("/messages/0/content", role, WARM)])

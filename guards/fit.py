@@ -15,6 +15,7 @@ from guards.attributes import Attributes, raised
 from guards.benign import benign
 from guards.dataset import NEIGHBOUR_WEIGHT, Dataset, Standard, Texts
 from guards.encoder import Floats, load_encoder, word_ranks
+from guards.english import english_words
 from guards.evidence import Models, indexed
 from guards.examples import Sample, by_subject, neighbours, positives, questions, statements, telling, without_names
 from guards.intake import check_aliases
@@ -80,7 +81,8 @@ def fit(spec: GuardSpec, base: Path, *, key: bytes, progress: Callable[[str, flo
     surprise = Surprise(word_ranks(), Held.of(different(readings)), Held.of(different(near)))
     attributes = tuple(surprise.attributes(words) for words in told)
     if not facts:  # how one asks about somebody without the name is not what is to be forgotten
-        samples, frames = telling(samples, {word for of in attributes for word in of}, reader.normalizer)
+        rare = surprise.attributes(stated(asked, own, reader.normalizer))
+        samples, frames = telling(samples, rare.keys() | {w for of in attributes for w in of}, reader.normalizer)
         retained = list(dict.fromkeys([*retained, *frames]))
         near = [reader.read(text) for text in retained]
     bare = [] if facts else without_names(retained, seed)
@@ -253,7 +255,11 @@ def _unfitted(
 
 
 def _models(part: FittedPart, reader: Reader) -> Models:
-    return Models([part], AliasIndex(indexed([part]), reader.normalizer, reader.encoder.vocabulary), reader.encoder.dim)
+    return Models(
+        [part],
+        AliasIndex(indexed([part]), reader.normalizer, reader.encoder.vocabulary, english_words()),
+        reader.encoder.dim,
+    )
 
 
 def _pairs(models: Models, near: Sequence[Reading], benign_: Sequence[Reading]) -> tuple[tuple[int, int], ...]:

@@ -15,12 +15,13 @@ from guards.conformal import TIE, Calibration, Stratum
 from guards.corpus_prose import Prose
 from guards.described import described
 from guards.encoder import Encoder, Floats, load_encoder
+from guards.english import english_words
 from guards.evidence import Found, Models, indexed
 from guards.limits import Limits, Sizes
 from guards.nameless import Nameless
 from guards.part import FittedPart, PartError
 from guards.reading import Reader
-from guards.request import Request, merged
+from guards.request import Request, meets, merged
 from guards.samples import Sample, too_few
 from guards.turns import rows
 from guards.verdict import Span, TextPart, Verdict, joined
@@ -68,7 +69,7 @@ class Guard:
                     f"{encoder.fingerprint}; compile it again"
                 )
         self._words = encoder.vocabulary
-        index = AliasIndex(indexed(ordered), shared.reader.normalizer, self._words)
+        index = AliasIndex(indexed(ordered), shared.reader.normalizer, self._words, english_words())
         self._models = Models(ordered, index, encoder.dim)
         self._facts = np.array(self._models.facts, bool)
         # what a name adds; a policy about facts has a threshold of its own there instead, see `guards.beside`
@@ -235,7 +236,7 @@ class Guard:
         windows = [*(beside_names or ()), *request.above(policy, limit)]
         sentences = merged(span for number, name in decisive for span in request.spans(number, *name.sentence))
         # The harmless half of a composite question survives: what the names decide ends with their sentences.
-        windows = [*sentences] + [w for w in windows if not any(_overlap(w, s) for s in sentences)]
+        windows = [*sentences] + [w for w in windows if not meets(w, sentences)]
         flagged = bool(decisive) or bool(windows)
         return Verdict(
             policy=self.policies[policy],
@@ -253,7 +254,3 @@ def _sizes(request: Request, parts: Sequence[TextPart]) -> Sizes:
     """What a request counts in each stratum: texts, bytes of different texts, and one request."""
     texts = {part.text for part in parts}
     return request.size, sum(len(text) if text.isascii() else len(text.encode("utf-8", "replace")) for text in texts), 1
-
-
-def _overlap(one: Span, other: Span) -> bool:
-    return one.part == other.part and one.start < other.end and other.start < one.end

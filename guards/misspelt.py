@@ -29,8 +29,8 @@ _ENDINGS = ("s", "es", "ed", "ing", "ly", "er", "ers")
 _DOUBLED = re.compile(r"(.)\1+")
 _REMEMBERED = 1 << 16
 
-Place = tuple[int, int, int]
-"""Number of a name, first word, end of its words."""
+Place = tuple[int, int, int, bool]
+"""Number of a name, first word, end of its words, and whether none of these words may be meant as it stands."""
 
 
 class Misspelt:
@@ -38,10 +38,20 @@ class Misspelt:
 
     A name of several words is searched where a word of it, spelt right or nearly so, stands beside another one of it
     that is misspelt: the work is bounded by the words of the text, whatever the number of names.
+
+    A word of the dictionary may be a misspelt one of a name ("Harry Petter") or mean what it says ("Harry Porter"): a
+    name with one of them is found, but it is not sure. A text where all words of the name are of that kind ("hairy
+    pottery") does not hold the name. What stays sure although it may be harmless: an ordinary word that is also a word
+    of the name respelt by its sound ("Joan Rowling"), and a name in two pieces ("hog warts", see `guards.aliases`).
     """
 
-    def __init__(self, names: Sequence[Sequence[str]], ordinary: Collection[str]) -> None:
-        """Build the index of names, given as folded words. `ordinary` words are never taken for misspelt ones."""
+    def __init__(
+        self, names: Sequence[Sequence[str]], ordinary: Collection[str], dictionary: Collection[str] = frozenset()
+    ) -> None:
+        """Build the index of names, given as folded words.
+
+        `ordinary` words are never taken for misspelt ones, nor those of the `dictionary` for names of one word.
+        """
         self._names = [tuple(words) for words in names]
         self._pairs: dict[tuple[str, str], list[tuple[int, int]]] = {}
         self._whole: dict[str, list[int]] = {}
@@ -62,6 +72,7 @@ class Misspelt:
                 self._respelt.setdefault(spelling, []).append(word)
         self._anchors = frozenset(inside | self._respelt.keys()) - _GLUE
         self._ordinary = frozenset(ordinary)
+        self._dictionary = frozenset(dictionary) - self._ordinary
         self._near = Typos(inside | self._whole.keys())
         self._plain: set[str] = set()
         self._lock = threading.Lock()
@@ -74,7 +85,7 @@ class Misspelt:
         likely = self._likely(distinct)
         hot = self._anchors & distinct
         whole: dict[str, list[int]] = {}
-        for word in likely - self._by_itself:
+        for word in likely - self._by_itself - self._dictionary:
             for name, count in self._near.near(word):
                 if count == 1 and len(name) >= _ALONE and name in self._inside:
                     hot |= {word}
@@ -87,7 +98,7 @@ class Misspelt:
         beside: dict[tuple[str, str], list[tuple[int, int]]] = {}
         for at in [at for at, word in enumerate(words) if word in marked]:
             for number in whole.get(words[at], ()):
-                yield number, at, at + 1
+                yield number, at, at + 1, True
             for left in (at - 1, at) if words[at] in hot else ():
                 if 0 <= left < len(words) - 1:
                     pair = words[left], words[left + 1]
@@ -96,7 +107,15 @@ class Misspelt:
                     for number, place in beside[pair]:
                         first, size = left - place, len(self._names[number])
                         if size == 2 or self._fits(self._names[number], words, first, likely):
-                            yield number, first, first + size
+                            there = words[first : first + size]
+                            yield number, first, first + size, self._is_sure(self._names[number], there)
+
+    def _is_sure(self, name: Sequence[str], there: Sequence[str]) -> bool:
+        """Whether every word that is not spelt as in the name, or its plural, is none of the dictionary."""
+        return all(
+            spelt in (word, f"{word}s") or spelt not in self._dictionary
+            for word, spelt in zip(name, there, strict=True)
+        )
 
     def _likely(self, distinct: set[str]) -> set[str]:
         """Words that may be misspelt ones of names; nearly all words of a text were seen before."""

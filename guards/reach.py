@@ -16,6 +16,7 @@ import numpy as np
 
 from guards.aliases import AliasIndex
 from guards.benign import Benign
+from guards.english import english_words
 from guards.evidence import Models, indexed
 from guards.examples import questions
 from guards.fit import fit
@@ -76,7 +77,9 @@ def decided_by_names(part: FittedPart, shared: Shared) -> list[Objection]:
     """Whether names alone, aliases or two related names together, decide too many harmless texts."""
     reader, corpus = shared.reader, shared.corpus
     models = Models(
-        [part], AliasIndex(indexed([part]), reader.normalizer, reader.encoder.vocabulary), reader.encoder.dim
+        [part],
+        AliasIndex(indexed([part]), reader.normalizer, reader.encoder.vocabulary, english_words()),
+        reader.encoder.dim,
     )
     hits = [
         (at, found)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -70,3 +71,13 @@ def merged(spans: Iterable[Span]) -> tuple[Span, ...]:
         else:
             found.append(span)
     return tuple(found)
+
+
+def meets(span: Span, apart: Sequence[Span]) -> bool:
+    """Whether a span overlaps one of those that `merged` gave.
+
+    If any, then the last one that begins before its end. A document may name a subject thousands of times and hold as
+    many windows: to look at every pair takes seconds.
+    """
+    last = bisect_left(apart, Span(span.part, span.end, 0)) - 1
+    return last >= 0 and apart[last].part == span.part and span.start < apart[last].end

@@ -33,6 +33,9 @@ def try_text(
     text: Annotated[str, typer.Argument(help="What to ask the guards about; - reads standard input.")],
     bundle: Annotated[list[Path], typer.Option(help="Folder of a bundle; may be given several times.")],
     alpha: Annotated[float, typer.Option(help="`guard.alpha` of the settings.")] = 0.001,
+    samples: Annotated[
+        Path | None, typer.Option(help="`guard.samples` of the settings: harmless requests of your own.", exists=True)
+    ] = None,
     role: Annotated[str, typer.Option(help="Role of the text, e.g. user, system, tool.")] = "user",
     reveal: Annotated[bool, typer.Option(help="Show names and, with --policy, the nearest example.")] = False,
     policy: Annotated[
@@ -45,6 +48,7 @@ def try_text(
     from guards.explain import explain
     from guards.guard import Guard, Shared
     from guards.part import FittedPart, PartError
+    from guards.samples import read_samples
     from steering.bundle import BundleError
 
     console = Console(stderr=True)
@@ -54,8 +58,9 @@ def try_text(
     try:
         loaded = load_policies(bundle, os.environ.get("LETHE_BUNDLE_KEY", ""))
         parts = {one.number: FittedPart.from_bytes(one.guard) for one in loaded}
+        own = read_samples(samples) if samples is not None else ()
         shared = Shared.load()
-        told = explain(Guard(parts, alpha=alpha, shared=shared), parts, asked, role)
+        told = explain(Guard(parts, alpha=alpha, shared=shared, samples=own), parts, asked, role)
         example = _nearest(policy, told, asked, shared.reader) if policy is not None else None
     except (BundleError, PartError, ValueError, OSError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)

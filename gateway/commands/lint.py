@@ -30,6 +30,9 @@ def lint(
     traffic: Annotated[
         Path | None, typer.Option(help="JSON lines of {text}: harmless requests of your own.", exists=True)
     ] = None,
+    samples: Annotated[
+        Path | None, typer.Option(help="`guard.samples` of the settings, which the guard is set by.", exists=True)
+    ] = None,
     alpha: Annotated[float, typer.Option(help="`guard.alpha` of the settings.")] = 0.001,
     reveal: Annotated[bool, typer.Option(help="Show the names and texts behind the objections.")] = False,
     strict: Annotated[bool, typer.Option(help="Refuse what there are warnings about.")] = False,
@@ -47,7 +50,7 @@ def lint(
 
     console = Console(stderr=True)
     try:
-        objections = _lint(policy, beside or (), traffic, alpha, console)
+        objections = _lint(policy, beside or (), traffic, samples, alpha, console)
     except (ValidationError, YAMLError, IntakeError, ValueError, OSError) as error:
         for said in mistakes(error, reveal=reveal):
             console.print(f"{policy}: {said}", style="red", markup=False, soft_wrap=True)
@@ -76,7 +79,9 @@ def _tell(objections: Sequence[Objection], policy: Path, *, reveal: bool) -> Non
         console.print("--reveal shows the names and texts", markup=False)
 
 
-def _lint(file: Path, beside: Sequence[Path], traffic: Path | None, alpha: float, console: Console) -> list[Objection]:
+def _lint(
+    file: Path, beside: Sequence[Path], traffic: Path | None, samples: Path | None, alpha: float, console: Console
+) -> list[Objection]:
     """All objections about a policy file, refusals first. Raises `ValueError`, `OSError`, `YAMLError`."""
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -95,6 +100,7 @@ def _lint(file: Path, beside: Sequence[Path], traffic: Path | None, alpha: float
     from guards.overlap import covered, overlaps
     from guards.part import PartError
     from guards.reach import Reach, decided_by_names, indistinct
+    from guards.samples import read_samples
     from guards.seeding import seeded, unusual
 
     policy = load_policy(file)
@@ -102,6 +108,7 @@ def _lint(file: Path, beside: Sequence[Path], traffic: Path | None, alpha: float
     request, number = ForgetRequest.read(policy.guard, file.parent), policy.number or NEW
     others, parts = _others(beside, key, number)
     own = _traffic(traffic) if traffic is not None else ()
+    requests = read_samples(samples) if samples is not None else ()
     with Progress(TextColumn("{task.description}"), BarColumn(), console=console, transient=True) as bars:
 
         def bar(title: str) -> Callable[[str, float], None]:
@@ -120,7 +127,7 @@ def _lint(file: Path, beside: Sequence[Path], traffic: Path | None, alpha: float
         try:
             part = fit(policy.guard, file.parent, key=key, progress=bar("guard"))
             found += decided_by_names(part, shared)
-            guard = Guard({**parts, number: part}, alpha=alpha, shared=shared)
+            guard = Guard({**parts, number: part}, alpha=alpha, shared=shared, samples=requests)
         except (IntakeError, PartError) as error:  # a guard that must not exist has no reach to be measured
             found.append(Objection("refuse", "names", str(error)))
         else:

@@ -33,6 +33,7 @@ from benchmarks.guards.suite import Draft, attacks, harmless, suite
 from benchmarks.probes.ask import message, user
 from benchmarks.tofu.data import Question
 from guards.benign import benign
+from guards.guard import Shared
 from guards.verdict import Verdict
 from tests.guards.conftest import DATA
 
@@ -247,6 +248,7 @@ def test_there_are_enough_paraphrases_with_the_name() -> None:
 
 
 def test_own_wordings_share_nothing_with_what_is_fitted(data: Path) -> None:
+    shared = Shared.load()
     policies, items = tofu_policies(data / "tofu", 20)
     potter, asked = potter_policy()
     facts_policy, private, public = knowundo_policy(data / "knowundo_privacy")
@@ -262,6 +264,7 @@ def test_own_wordings_share_nothing_with_what_is_fitted(data: Path) -> None:
     seen = Seen(
         [
             *(b.text for half in ("fit", "calibration") for b in benign(half)),
+            *(shared.prose.texts if shared.prose else ()),
             *fitting_texts([*policies, potter, facts_policy], KEY),
         ]
     )

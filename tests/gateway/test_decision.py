@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.conversation import Conversation
-from gateway.decision import ActivePolicy, Intervene, Pass, Refuse, applicable, decide, enforced
+from gateway.decision import ActivePolicy, Intervene, Judged, Pass, Refuse, applicable, decide, enforced, reconsider
+from gateway.look import Looked
 from gateway.policy import Rules, Scope
+from guards.finding import Finding
 from guards.verdict import Span, Verdict
 from steering.plan import MAX_WINDOWS
 from steering.spec import Mask
@@ -27,8 +29,8 @@ def conversation(*texts: str, unscannable: bool = False) -> Conversation:
     return made
 
 
-def policy(number: str = "100001", mask: Mask = "entities", **rules: Any) -> ActivePolicy:
-    return ActivePolicy(number, f"p{number}@1", mask, Rules(**rules))
+def policy(number: str = "100001", mask: Mask = "entities", *, corrupts: bool = True, **rules: Any) -> ActivePolicy:
+    return ActivePolicy(number, f"p{number}@1", mask, Rules(**rules), corrupts)
 
 
 def verdict(number: str = "100001", **fields: Any) -> Verdict:
@@ -183,6 +185,53 @@ def test_several_policies_run_the_surest_over_all_windows() -> None:
         assert isinstance(decision, Intervene)
         assert decision.intervention.program == "p100001@1"
         assert decision.intervention.windows == {"/messages/0/content": [(0, 3), (7, 19), (32, 35)]}
+
+
+def test_of_several_flagged_policies_one_that_corrupts_words_leads() -> None:
+    edit, second, first = policy("100001", corrupts=False), policy("100002"), policy("100003")
+    found = {
+        v.policy: v for v in (verdict("100001"), verdict("100002", p_value=0.01), verdict("100003", p_value=0.004))
+    }
+    for order in ([edit, second, first], [first, second, edit]):
+        decision = decide(found, order, conversation())
+        assert isinstance(decision, Intervene)
+        assert decision.intervention.program == "p100003@1"
+
+
+@pytest.mark.parametrize("on_error", ["closed", "open"])
+def test_edits_of_several_flagged_policies_close(on_error: str) -> None:
+    edits = [policy(n, corrupts=False, on_error=on_error) for n in ("100001", "100002")]
+    both = {n: verdict(n) for n in ("100001", "100002")}
+    assert kind(decide(both, edits, conversation())) == "refuse guard"
+    decision = decide({**both, "100002": CLEAR}, edits, conversation())
+    assert isinstance(decision, Intervene)
+    assert decision.intervention.program == "p100001@1"
+
+
+@pytest.mark.parametrize(
+    ("flagged", "told", "corrupting", "expected"),
+    [
+        ("", "1", "", "p1@1"),
+        ("", "12", "", None),
+        ("", "12", "2", "p2@1"),
+        ("1", "1", "", "p1@1"),
+        ("1", "2", "", None),  # the edit of the second would bring back what the first one hid
+        ("1", "2", "1", "p1@1"),
+        ("1", "2", "2", "p2@1"),
+        ("1", "2", "12", "p2@1"),
+    ],
+)
+def test_the_second_program_hides_what_the_first_did(
+    flagged: str, told: str, corrupting: str, expected: str | None
+) -> None:
+    # the first policy does not look at answers, unless it has something to say in them
+    policies = [policy(n, corrupts=n in corrupting) for n in "12"]
+    verdicts = {n: verdict(n) if n in flagged else CLEAR for n in "12"}
+    first = decide(verdicts, policies, conversation())
+    judged = Judged(first, conversation(), verdicts, [p for p in policies if p.number in told], policies)
+    second = reconsider(Looked({n: Finding(n, told=True, rule="alone") for n in told}, None), judged, first)
+    assert kind(second) == ("refuse guard" if expected is None else "intervene")
+    assert not isinstance(second, Intervene) or second.intervention.program == expected
 
 
 def test_a_fixed_refusal_wins_over_an_intervention() -> None:

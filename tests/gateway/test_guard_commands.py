@@ -69,7 +69,7 @@ def folder(source: Path) -> Path:
 def shared() -> Shared:
     """The real encoder with a part of the real corpus, read once: a command reads all of it at every start."""
     reader = Reader(load_encoder("wordllama"))
-    return Shared(reader, Corpus.read(reader, benign("calibration")[::4]))
+    return Shared(reader, Corpus.read(reader, benign("calibration")[::2]))
 
 
 @pytest.fixture
@@ -162,6 +162,23 @@ def test_try_explains(folder: Path, source: Path) -> None:
     hidden = json.loads(runner.invoke(main, [*command, "-", "--json"], input=ASKED[1]).stdout)
     assert "nearest" not in hidden
     assert "text" not in hidden["policies"][0]["names"][0]
+
+
+@pytest.mark.usefixtures("key")
+def test_samples_set_the_threshold(folder: Path, source: Path, tmp_path: Path) -> None:
+    """The guard that is tried is the one that `guard.samples` of the settings make."""
+    samples = tmp_path / "samples.jsonl"
+    texts = [f"Which glass boats sank in the harbour in {year}?" for year in range(1900, 1920)]
+    samples.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+    command = ["guard", "try", "Which glass boats sank?", "--bundle", str(folder), "--alpha", "0.1", "--json"]
+    plain = json.loads(runner.invoke(main, command).stdout)["policies"][0]
+    sampled = json.loads(runner.invoke(main, [*command, "--samples", str(samples)]).stdout)["policies"][0]
+    assert sampled["p_value"] > 0.1 > plain["p_value"]
+    samples.write_text(json.dumps({"text": texts[0]}), encoding="utf-8")
+    for asked in (command, ["policies", "lint", str(source), "--alpha", "0.1"]):
+        done = runner.invoke(main, [*asked, "--samples", str(samples)])
+        assert done.exit_code == 1, done.output
+        assert "guard.samples: 1 of 1 requests are left" in done.output
 
 
 @pytest.mark.usefixtures("key")

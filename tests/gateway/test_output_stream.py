@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import aiohttp
 import pytest
 
 from gateway.audit import verify
-from gateway.holding import Holding, frame_of, word_begins
+from gateway.holding import FrameReader, Holding, frame_of, word_begins
 from gateway.plain import plain
+from gateway.store import load_policies
 from gateway.stream import split
-from tests.gateway.conftest import Client, until
-from tests.gateway.upstream import DONE, MODEL, Engine, Seen, chunk, reply, stream
+from tests.gateway.conftest import BUNDLE_KEY, Client, until
+from tests.gateway.upstream import DONE, MODEL, Engine, Seen, chunk, pause, reply, stream
 from tests.gateway.watched import ASKED, BARE, FLAGGED, REFUSED, BundleMaker, gateway, order
 
 PAD = "word " * 40
@@ -257,7 +259,7 @@ async def test_a_template_that_does_not_go_on_is_held(engine: Engine, watched: B
     async with gateway(engine, watched(output="stream")) as client:
         for _ in range(3):
             assert (await ask(client))[0] == "fine"
-    assert len(engine.of("/tokenize")) == (2 if broken == "template" else 6)  # a template is tried once
+    assert len(engine.of("/tokenize")) == 2  # a template is tried once, an engine that does not say asked again later
 
 
 async def test_an_answer_that_the_template_rewrites_ends_like_a_refusal(engine: Engine, watched: BundleMaker) -> None:
@@ -311,7 +313,7 @@ def test_frames_leave_up_to_the_start_of_a_word() -> None:
     assert holding.said == "John"
     assert holding.release(12) == b"".join(frames[3:6])
     holding.drop()
-    assert (holding.said, holding.text, holding.rest()) == ("John Smith", "John Smith", b"")
+    assert (holding.said, holding.since(0), holding.rest()) == ("John Smith", "John Smith", b"")
 
 
 def test_where_words_begin() -> None:
@@ -350,6 +352,92 @@ async def test_a_follower_that_fails_closes(
         answer = await client.chat("hello", stream=True)
     assert ("service_unavailable" in answer.body.decode()) == (on_error == "closed")
     assert "Lisbon" not in caplog.text
+
+
+async def test_an_engine_that_does_not_say_holds_no_stream_and_no_slot(
+    engine: Engine, watched: BundleMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.carrying.TRIAL", 0.2)
+    engine.routes["POST /tokenize"] = pause(30.0, tokenize)
+    engine.routes[f"POST {BARE}"] = stream(*says(PAD), DONE)
+    async with gateway(engine, watched(output="stream")) as client:
+        assert (await ask(client))[0].split() == PAD.split()
+        assert (await ask(client))[0].split() == PAD.split()
+    assert len(engine.of("/tokenize")) == 2  # one trial
+
+
+async def test_the_engine_writes_for_nobody_while_the_template_is_tried(
+    engine: Engine, watched: BundleMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.carrying.TRIAL", 0.5)
+    engine.routes["POST /tokenize"] = pause(30.0, tokenize)
+    engine.routes[f"POST {BARE}"] = stream(*says(PAD), 30.0, DONE)
+    async with gateway(engine, watched(output="stream")) as client:
+        body = {"model": MODEL, "messages": [{"role": "user", "content": ASKED}], "stream": True}
+        with pytest.raises((TimeoutError, aiohttp.ClientError)):
+            async with asyncio.timeout(0.2), client.session.post(client.base + BARE, json=body) as response:
+                await response.content.read()
+        await until(engine.of("/tokenize")[0].closed.is_set)
+    assert engine.of(BARE) == []
+
+
+async def test_an_error_in_the_second_half_stays_as_it_is(engine: Engine, watched: BundleMaker) -> None:
+    broken = event({"error": {"message": "x", "code": 400}})
+    engine.routes[f"POST {BARE}"] = stream(*says(f"{PAD} Lisbon. {PAD}"), DONE)
+    engine.flagged = stream(role("second"), broken, DONE)
+    async with gateway(engine, watched(output="stream")) as client:
+        answer = await client.chat(ASKED, stream=True)
+    assert answer.body.endswith(broken + DONE)
+
+
+async def test_nothing_left_of_the_limit_ends_the_answer(engine: Engine, watched: BundleMaker) -> None:
+    engine.routes[f"POST {BARE}"] = stream(*says(f"{PAD} Lisbon. {PAD}"), DONE)
+    async with gateway(engine, watched(output="stream")) as client:
+        text, frames = await ask(client, max_tokens=10, stream_options={"include_usage": True})
+    assert engine.of(FLAGGED) == []
+    assert PAD.startswith(text)
+    assert [c["finish_reason"] for f in frames for c in f["choices"] if c["finish_reason"]] == ["length"]
+    assert frames[-1]["usage"] == {"prompt_tokens": P, "completion_tokens": 10, "total_tokens": P + 10}
+
+
+async def test_a_prompt_is_counted_once(engine: Engine, watched: BundleMaker) -> None:
+    engine.routes[f"POST {BARE}"] = stream(*says(f"{PAD} Lisbon. {PAD}"), DONE)
+    engine.flagged = stream(*says(" fine", id_="x"), usage(P + 100, 7), DONE)
+    long = f"{ASKED} {'please ' * 100}"
+    async with gateway(engine, watched(output="stream")) as client:
+        await client.chat(long, stream=True, stream_options={"include_usage": True})
+    assert len(engine.of("/tokenize")) == 2 + 2  # the trial of the template, and of this answer
+    assert min(len(seen.json["tokens"]) for seen in engine.of("/detokenize")[2:]) < 32
+
+
+def test_frames_read_alike_are_read_right() -> None:
+    reader = FrameReader()
+    more = [chunk("x", choices=[{"index": 1, "delta": {"content": "x"}, "finish_reason": None}]), usage(1, 2)]
+    odd = [chunk('a", "b": "c'), chunk("a").replace(b'"a"', b'"a", "reasoning": "b"'), chunk("a").replace(b'"a"', b"1")]
+    plain = [chunk(" one"), chunk("caf\u00e9"), chunk(""), chunk("\n")]
+    for data in [role(), *plain, *odd, *more, *plain, b": note\n\n", end(), DONE, chunk("index"), *plain]:
+        assert reader.read(data) == frame_of(data)
+
+
+def test_what_has_left_is_kept_as_bytes() -> None:
+    reader, holding, size = FrameReader(), Holding(), 0
+    holding.add(frame_of(chunk("Hello")))
+    tracemalloc.start()
+    for _ in range(2000):
+        data = chunk(" word")
+        size += len(data)
+        holding.add(reader.read(data))
+        holding.release(holding.size - 50)
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert kept < 2 * size
+    assert len(holding.whole()) == size + len(chunk("Hello"))
+    assert holding.since(0) == "Hello" + " word" * 2000
+
+
+def test_a_method_that_edits_activations_does_not_corrupt(watched: BundleMaker) -> None:
+    folders = [watched(), watched("100002", method="projection")]
+    assert [policy.active.corrupts for policy in load_policies(folders, BUNDLE_KEY)] == [True, False]
 
 
 async def test_a_client_that_leaves_ends_the_second_half(engine: Engine, watched: BundleMaker) -> None:

@@ -34,11 +34,11 @@ def index(key: bytes = b"k" * 32) -> BlindIndex:
 def bundles_of(tmp_path: Path) -> BundleMaker:
     """Writes a bundle with an index whose policy has these rules."""
 
-    def make(number: str = "100001", without: bool = False, **rules: Any) -> Path:
+    def make(number: str = "100001", without: bool = False, method: str = "eco", **rules: Any) -> Path:
         manifest = Manifest(
             number=number,
             version=1,
-            method="eco",
+            method=method,
             mask="entities",
             model=ModelFingerprint(**FINGERPRINT),
             sites=("embedding",),

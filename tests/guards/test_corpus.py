@@ -76,6 +76,20 @@ def test_a_folder_that_cannot_be_written(home: Path) -> None:
     assert home.is_file()
 
 
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container may run under a number that the system does not know."""
+
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", nobody)
+    make, made = counting()
+    for _ in range(2):
+        assert kept("kind", "source", make)["a"].tolist() == [0, 1, 2, 3, 4]
+    assert made == [0, 1]
+
+
 def test_old_files_go(home: Path) -> None:
     make, _ = counting()
     kept("other", "source", make)

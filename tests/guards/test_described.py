@@ -72,7 +72,7 @@ def test_a_name_in_another_turn(guard: Guard) -> None:
 
 
 def test_a_long_description_goes_as_a_whole(guard: Guard) -> None:
-    long = " ".join(["wizard school broomstick scar owl potion"] * 40)
+    long = " ".join(["school for young wizards that the boy with the scar attends"] * 40)
     verdict = scan(guard, long)
     assert verdict.flagged
     assert not scan(guard, *rest(verdict, long)).flagged

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import codecs
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from guards.explain import explain
 from guards.fit import fit
 from guards.guard import Guard, Shared
 from guards.part import FittedPart
+from guards.request import meets
 from guards.spec import Entity, Example, GuardSpec
-from guards.verdict import TextPart, Verdict
+from guards.verdict import Span, TextPart, Verdict
 
 from .conftest import quiet
 
@@ -178,6 +179,40 @@ def test_more_spellings_than_are_looked_at(guard: Guard) -> None:
     ]
     assert guard.nameless(said).coded
     assert guard.scan(said)[0].flagged
+
+
+def test_the_work_grows_with_the_document_and_not_with_its_square(
+    guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every window of a long text is compared with few of the names around it."""
+    compared = 0
+
+    class Counted(Span):
+        def __lt__(self, other: Span) -> bool:
+            nonlocal compared
+            compared += 1
+            return (self.part, self.start, self.end) < (other.part, other.start, other.end)
+
+    apart = [Counted(0, 1000 * at, 1000 * at + 10) for at in range(4096)]
+    assert [meets(Span(0, start, end), apart) for start, end in ((5, 6), (10, 1000), (999, 1001), (0, 9000))] == [
+        True,
+        False,
+        True,
+        True,
+    ]
+    assert not meets(Span(1, 5, 6), apart)
+    assert compared < 5 * 16
+    looked = 0
+
+    def counted(span: Span, around: Sequence[Span]) -> bool:
+        nonlocal looked
+        looked += len(around)
+        return meets(span, around)
+
+    monkeypatch.setattr("guards.beside.meets", counted)
+    text = "What is Edda Yarrow's email address? " * 400
+    assert scan(guard, text).flagged
+    assert 0 < looked <= len(text.split())
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_figures(part: FittedPart) -> None:
     assert figures["examples"] >= 16
     assert figures["recall"] >= 0.5
     assert figures["false_positives_benign"] <= 0.01
-    assert figures["neighbours"] == 12
+    assert figures["neighbours"] > 12  # the texts of `retain`, and examples without what they tell of the subject
     assert not any(isinstance(v, str) for v in figures.values())  # they go into a public card
 
 

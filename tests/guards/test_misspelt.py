@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from guards.aliases import AliasIndex, Match, Name
+from guards.english import english_words
 from guards.misspelt import Misspelt
+from guards.normalize import Normalizer
 from guards.respelt import respellings
 
 NAMES = (
@@ -25,9 +28,19 @@ ORDINARY = frozenset({"henry", "carter", "park", "the", "fire", "five", "diagona
 INDEX = Misspelt([name.split() for name in NAMES], ORDINARY)
 
 
+NORMALIZER = Normalizer()
+DICTIONARY = english_words()
+
+
+def spelt(text: str) -> list[Match]:
+    names = [Name(0, at, "alias", at, name) for at, name in enumerate(FAMOUS)]
+    view = NORMALIZER.view(NORMALIZER.fold(text))
+    return AliasIndex(names, NORMALIZER, ORDINARY, DICTIONARY).find(view, view.text.split())
+
+
 def found(text: str) -> set[tuple[str, str]]:
     words = text.split()
-    return {(NAMES[number], " ".join(words[first:last])) for number, first, last in INDEX.find(words)}
+    return {(NAMES[number], " ".join(words[first:last])) for number, first, last, _ in INDEX.find(words)}
 
 
 @pytest.mark.parametrize(
@@ -74,6 +87,51 @@ def test_found(text: str, name: str, match: str) -> None:
 )
 def test_not_found(text: str) -> None:
     assert found(text) == set()
+
+
+HARMLESS = (
+    "where can i buy hairy pottery",
+    "hurry putter",
+    "did harry porter win the high jump",
+    "harry patter was my neighbour",
+    "joanna rowling teaches dance",
+    "j k bowling alley",
+    "the hairy potter",
+    "porters and warts",
+    "hogwash",
+)
+FAMOUS = ("Harry Potter", "J.K. Rowling", "Joanne Rowling", "Hogwarts", "The Boy Who Lived")
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_english_words_are_no_verdict(text: str) -> None:
+    assert not {match.name.kind for match in spelt(text)} & {"alias"}
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("where can i buy hairy pottery", set()),
+        ("hurry putter", set()),
+        ("hogwash", set()),
+        ("did harry porter win", {"related"}),
+        ("harry petter", {"related"}),
+        ("j k rowing", {"related"}),
+        ("hary poter", {"alias"}),
+        ("haryr ptoter", {"alias"}),
+        ("harry potters", {"alias"}),
+        ("hogwrats", {"alias"}),
+        ("joanne rowlnig", {"alias"}),
+    ],
+)
+def test_a_dictionary_word_beside_a_word_of_the_name_is_evidence(text: str, kinds: set[str]) -> None:
+    assert {match.name.kind for match in spelt(text)} == kinds
+
+
+def test_the_list_of_words() -> None:
+    assert {"hairy", "pottery", "bowling", "putter", "porter", "hurry", "warts"} <= DICTIONARY
+    assert not {"poter", "hary", "hogwrats", "", "\ufeffthe"} & DICTIONARY
+    assert all(word == word.lower() for word in DICTIONARY)
 
 
 def test_the_work_is_bounded_by_different_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:

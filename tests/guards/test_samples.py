@@ -55,7 +55,7 @@ def samples(*texts: str) -> list[Sample]:
 
 
 FILLER = tuple(f"How do I wash {number} woollen socks without shrinking them?" for number in range(100))
-ASKED = "What sport do the young wizards fly on broomsticks to play?"
+ASKED = "Which school for young wizards does the boy with the scar attend?"
 
 
 def test_own_traffic_raises_the_cutoff(part: FittedPart, shared: Shared) -> None:
