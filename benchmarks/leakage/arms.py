@@ -61,6 +61,8 @@ METHODS: Mapping[str, dict[str, Any]] = {
 noise is just enough for the engine's canary, which refuses a program without effect. An engine has 64 columns a layer;
 `projection` leaves some to `redirect`, should both act after the same one."""
 FIRST, NULL = "eco-noise", "eco-null"
+ALWAYS_ON = ("eco-flip", "redirect")
+"""Methods beside the first that are asked without the guard's misses too: the best of each kind."""
 OUTPUT = f"{FIRST}+output"
 """The first method with its output guard on."""
 
@@ -76,7 +78,7 @@ def arms(names: tuple[str, ...], values: tuple[str, ...]) -> tuple[Arm, ...]:
         Arm(f"{FIRST} oracle", "full", FIRST, guard=Always, wide=True),
         Arm(OUTPUT, "full", OUTPUT, harmless=True),
         *(Arm(name, "full", name) for name in methods),
-        *(Arm(f"{name} oracle", "full", name, guard=Always) for name in methods),
+        *(Arm(f"{name} oracle", "full", name, guard=Always) for name in ALWAYS_ON),
         Arm("refusal", "full", "refusal"),
         Arm("system_prompt", "full", harmless=True, before=lambda probe: instructed(probe, names)),
         Arm(

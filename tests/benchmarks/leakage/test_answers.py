@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.leakage.answers import mixed_prompts, traces_of
-from benchmarks.leakage.arms import arms
+from benchmarks.leakage.arms import ALWAYS_ON, FIRST, METHODS, NULL, arms
 from benchmarks.leakage.ask import Asked
 from benchmarks.leakage.client import Answered, Reply
 from benchmarks.probes.spec import Probe
@@ -48,11 +48,13 @@ def test_a_trace_may_tell_what_the_answer_hides() -> None:
     assert traces_of(arm("I do not know.")) is None
 
 
-def test_every_method_stands_behind_the_fitted_guard_and_is_always_on() -> None:
+def test_every_method_stands_behind_the_fitted_guard_and_the_best_are_always_on_too() -> None:
     made = {one.name: one for one in arms(("Ada Quill",), ("Lisbon",))}
-    for method in ("eco-noise", "eco-zero", "eco-flip", "eco-replace"):
-        assert made[method].method == made[f"{method} oracle"].method == method
-        assert made[method].guard is None
+    for method in METHODS:
+        if method != NULL:
+            assert (made[method].method, made[method].guard) == (method, None)
+    for method in (FIRST, *ALWAYS_ON):
+        assert made[f"{method} oracle"].method == method
         assert made[f"{method} oracle"].guard is not None
     filtered = made["output_filter"]
     changed = arm("In Lisbon.", "In Oslo.").changed(filtered.after)
