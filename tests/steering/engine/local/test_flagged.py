@@ -208,7 +208,7 @@ def test_chat_with_the_whole_prompt_masked(gateway: httpx.Client, model: LocalMo
     ids = model.chat_ids("who is Template")
     change = {"lethe": {"mask": "prompt", "windows": {}}}
     answer = gateway.post("/lethe/v1/chat/completions", json=flagged("who is Template", "Template", **change))
-    assert answer.json()["choices"][0]["message"]["content"] == expected(model, ids, 0, len(ids) - 1)
+    assert answer.json()["choices"][0]["message"]["content"] == expected(model, ids, 1, len(ids) - 1)
 
 
 @pytest.mark.parametrize(

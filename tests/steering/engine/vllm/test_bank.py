@@ -62,7 +62,7 @@ def test_masked_and_generated_tokens_get_the_slot() -> None:
     ran(table)
     slot, gate = (table.buffers.get_buffer(name).tolist() for name in ("edit_slot", "gate"))
     a, b = slots["p100000@1"], slots["p100001@1"]
-    assert slot[:14] == [0, a, a, 0, 0, a, a, a, 0, 0, b, b, 0, 0]
+    assert slot[:14] == [a, a, a, 0, 0, a, a, a, 0, 0, b, b, 0, 0]
     assert not any(slot[14:])
     assert (gate[1], gate[10]) == (1.5, 2.0), "a dose has a meaning up to what the program says"
     done = table.take()
