@@ -94,7 +94,7 @@ def create_app(settings: Settings, guard: Scanner | None = None, output: OutputS
 def build_guard(policies: Sequence[LoadedPolicy], alpha: float, samples: Path | None = None) -> Scanner:
     """The guard of all policies; imports its libraries only here. Raises `ValueError`, also for unusable samples."""
     from guards.guard import Guard  # noqa: PLC0415 - a gateway without policies must not load encoders
-    from guards.samples import read_samples  # noqa: PLC0415
+    from guards.samples import read_samples  # noqa: PLC0415 - see above
 
     own = read_samples(samples) if samples is not None else ()
     return Guard.from_parts({policy.number: policy.guard for policy in policies}, alpha=alpha, samples=own)

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import orjson
 
-from gateway.decision import DOSE, Intervene
+from gateway.decision import Intervene
 from gateway.errors import LetheError, UpstreamFailedError
+from gateway.masking import DOSE
 from gateway.plain import LIMITS
 from gateway.sanitize import Sanitised
 from gateway.upstream import Upstream, json_object

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
 from gateway.conversation import Conversation
 from gateway.look import Looked
+from gateway.masking import on_texts, on_verdicts
 from gateway.policy import Rules
-from guards.verdict import Span, TextPart, Verdict
-from steering.plan import MAX_WINDOWS, Intervention
+from guards.verdict import Verdict
+from steering.plan import Intervention
 from steering.spec import Mask
 
 Action = Literal["pass", "observe", "intervene", "refuse", "fail"]
 """pass: not flagged; observe: flagged, but the policy only watches; fail: the guard did not run."""
-
-DOSE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +161,8 @@ def decide(verdicts: Mapping[str, Verdict], policies: Sequence[ActivePolicy], co
     lead = _lead([policy for _, policy in flagged], (), verdicts)
     if lead is None:
         return Refuse("guard", seen)
-    mask, spans = _mask_of(flagged)
-    windows = _bounded(_by_pointer(spans, conversation.parts))
-    if mask == "prompt" or not windows or any(span.part not in conversation.maskable for span in spans):
-        # a span that the template does not carry literally (tool definition, name, call) can only be covered by all
-        return Intervene(Intervention(lead.program, DOSE, "prompt", {}), seen)
-    return Intervene(Intervention(lead.program, DOSE, mask, windows), seen)
+    masked = [(verdict, policy.mask) for verdict, policy in flagged]
+    return Intervene(on_verdicts(lead.program, masked, conversation), seen)
 
 
 def watching(policies: Iterable[ActivePolicy]) -> list[ActivePolicy]:
@@ -219,7 +213,7 @@ def reconsider(looked: Looked, judged: Judged, done: Decision) -> Decision:
     if lead is None:
         return Refuse("guard", seen)
     before = done.intervention if isinstance(done, Intervene) else None
-    again = _whole(lead.program, conversation, before, looked.rows)
+    again = on_texts(lead.program, conversation, before, looked.rows)
     return Refuse("output", seen) if again == before else Intervene(again, seen)
 
 
@@ -234,79 +228,3 @@ def _lead(
         if able:
             return min(able, key=lambda p: (v.p_value if (v := verdicts.get(p.number)) else 1.0, p.number))
     return None
-
-
-def _whole(
-    program: str, conversation: Conversation, before: Intervention | None, told: Collection[str] | None
-) -> Intervention:
-    """An intervention on the content of every text, or of named rows of a batch, besides an earlier one."""
-    if before is not None and before.mask == "prompt":
-        return Intervention(program, DOSE, "prompt", {})
-    chosen = [i for i, part in enumerate(conversation.parts) if told is None or part.path in told]
-    spans = (Span(i, 0, len(conversation.parts[i].text)) for i in chosen)
-    earlier = {pointer: list(ranges) for pointer, ranges in before.windows.items()} if before is not None else {}
-    windows = _bounded({**earlier, **_by_pointer(spans, conversation.parts)})
-    if not windows or any(i not in conversation.maskable for i in chosen):
-        return Intervention(program, DOSE, "prompt", {})
-    return Intervention(program, DOSE, "content", windows)
-
-
-def _mask_of(flagged: Sequence[tuple[Verdict, ActivePolicy]]) -> tuple[Mask, set[Span]]:
-    """The spans to corrupt and how they came about.
-
-    Names and the words that describe without naming; the whole of a window that holds neither.
-    """
-    spans: set[Span] = set()
-    mask: Mask = "entities"
-    for verdict, policy in flagged:
-        if policy.mask == "prompt":
-            return "prompt", set()
-        if policy.mask == "content":
-            mask = "content"
-            spans.update(verdict.windows, verdict.described)
-            continue
-        spans.update(verdict.entities, verdict.described)
-        whole = _bare(verdict)
-        if whole:
-            mask = "content"
-            spans.update(whole)
-    return mask, spans
-
-
-def _bare(verdict: Verdict) -> list[Span]:
-    """Windows without a name or a word that describes; the spans of a verdict are sorted and disjoint."""
-    marked = sorted([*verdict.entities, *verdict.described])
-    starts = [(e.part, e.start) for e in marked]
-    bare = []
-    for window in verdict.windows:
-        before = bisect_left(starts, (window.part, window.end)) - 1
-        name = marked[before] if before >= 0 else None
-        if name is None or name.part != window.part or name.end <= window.start:
-            bare.append(window)
-    return bare
-
-
-def _bounded(windows: dict[str, list[tuple[int, int]]]) -> dict[str, list[tuple[int, int]]]:
-    """One window per string where the engine would not take as many as there are; none where even these are many."""
-    if sum(map(len, windows.values())) <= MAX_WINDOWS:
-        return windows
-    hulls = {pointer: [(ranges[0][0], ranges[-1][1])] for pointer, ranges in windows.items()}
-    return hulls if len(hulls) <= MAX_WINDOWS else {}
-
-
-def _by_pointer(spans: Iterable[Span], parts: Sequence[TextPart]) -> dict[str, list[tuple[int, int]]]:
-    """Spans by JSON pointer: merged, sorted, disjoint, without outer white space, none empty."""
-    out: dict[str, list[tuple[int, int]]] = {}
-    for span in sorted(spans):
-        part = parts[span.part]
-        text = part.text[span.start : span.end]
-        start = span.start + len(text) - len(text.lstrip())
-        end = span.start + len(text.rstrip())
-        if start >= end:
-            continue
-        ranges = out.setdefault(part.path, [])
-        if ranges and start <= ranges[-1][1]:
-            ranges[-1] = (ranges[-1][0], max(end, ranges[-1][1]))
-        else:
-            ranges.append((start, end))
-    return out

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import orjson
 
-from gateway.holding import Frame, chunk_of, frame_of
+from gateway.frame import Frame, chunk_of, frame_of
 from gateway.stream import DONE, event
 
 

@@ -228,7 +228,7 @@ def read_file(path: Path) -> dict[str, Any]:
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise ValueError(f"{path} must hold a mapping of settings, not a {type(data).__name__}")  # noqa: TRY004
+        raise ValueError(f"{path} must hold a mapping of settings, not a {type(data).__name__}")  # noqa: TRY004 - the content is wrong
     return {str(key): value for key, value in data.items()}
 
 

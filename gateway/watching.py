@@ -9,7 +9,8 @@ from typing import Literal
 from gateway.carrying import Stop
 from gateway.decision import Decision, Intervene, Pass, Refuse
 from gateway.errors import UpstreamFailedError
-from gateway.holding import Frame, FrameReader, Holding
+from gateway.frame import Frame, FrameReader
+from gateway.holding import Holding
 from gateway.joining import Joining
 from gateway.refusal import TEXT
 from gateway.stream import Frames, split

@@ -134,7 +134,8 @@ class AliasIndex:
         self._heard = Transliterations(spelled)
         ordered = [(number, tuple(order)) for number, words in enumerate(spelled) for order in orders(words)]
         self._ordered = [number for number, _ in ordered]
-        self._misspelt = None if ordinary is None else Misspelt([o for _, o in ordered], ordinary, dictionary)
+        self._words = [order for _, order in ordered]
+        self._misspelt = None if ordinary is None else Misspelt(self._words, ordinary, dictionary)
 
     def find(self, view: AliasView, words: Sequence[str], *, loose: bool = False) -> list[Match]:
         """Matches in a view. `words` are the words of the view; `loose` drops word boundaries for long names."""
@@ -146,7 +147,7 @@ class AliasIndex:
         found += self._misspelled(words)
         return found
 
-    def hear(self, foreign: Foreign, _text: str) -> Iterator[Match]:
+    def hear(self, foreign: Foreign) -> Iterator[Match]:
         """Names that are transliterated in a text, which `foreign` holds; positions are characters of it."""
         for number, start, end in self._heard.find(foreign):
             yield Match(self.names[number], start, end)
@@ -186,8 +187,9 @@ class AliasIndex:
             name = self.names[self._ordered[number]]
             if not sure and name.kind == "alias":  # a title must be written as one anyway
                 name = replace(name, kind="related")
+            spelt = "".join(self._words[number])
             # two edits make too many other words of a related name, which harmless texts hold by chance
-            if name.kind == "related" and last - first == 1 and edits(words[first], name.text.lower(), 1) > 1:
+            if name.kind == "related" and last - first == 1 and edits(words[first], spelt, 1) > 1:
                 continue
             yield Match(name, int(ends[first]) - len(words[first]), int(ends[last - 1]))
 

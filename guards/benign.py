@@ -1,9 +1,9 @@
 """Benign texts that every installation has: for negatives of a fit and for calibration.
 
-Two sources: running text of Python's own manual (`pydoc_data`) and of the descriptions of the libraries that every
-installation needs, and everyday requests from templates. What else is installed changes nothing, so a gateway decides
-as the machine did that compiled the policy. A text belongs to the fitting half or to the calibration half by a digest
-of its content, so the halves are disjoint even between two machines.
+Three sources: running text of Python's own manual (`pydoc_data`) and of the descriptions of the libraries that every
+installation needs, everyday requests from templates, and texts of figures. What else is installed changes nothing, so a
+gateway decides as the machine did that compiled the policy. A text belongs to the fitting half or to the calibration
+half by a digest of its content, so the halves are disjoint even between two machines.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from typing import Literal
 
 from guards.corpus_documents import manuals
 from guards.everyday import NAMED, PLAIN, SLOTS, STORIES
+from guards.figures import figures
 
 Half = Literal["fit", "calibration"]
 
 REQUESTS = 5200
 DOCUMENTS = 1800
-"""Texts drawn from templates and from documents, before deduplication."""
+FIGURES = 400
+"""Texts drawn from templates, from documents and of figures, before deduplication."""
 
 _LONGEST = 2400
 """Characters of a run of paragraphs."""
@@ -44,8 +46,9 @@ class Benign:
 
 def benign(half: Half, *, requests: int = REQUESTS, documents: int = DOCUMENTS) -> list[Benign]:
     """The texts of one half, in a fixed order, without duplicates."""
-    asked = [item for item in everyday(requests) if half_of(item.text) == half]
-    return list({item.text: item for item in [*asked, *_documents(documents, half)]}.values())
+    asked = [*everyday(requests), *(Benign(text, named=False) for text in figures(FIGURES))]
+    own = [item for item in asked if half_of(item.text) == half]
+    return list({item.text: item for item in [*own, *_documents(documents, half)]}.values())
 
 
 def _digest(text: str) -> bytes:

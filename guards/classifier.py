@@ -61,7 +61,7 @@ def _recall(scores: Floats, labels: Bools) -> float:
 def _regress(features: Floats, labels: Bools, weights: Floats, cost: float) -> Floats:
     """Coefficients and, last, the intercept."""
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - only fitting pays for the import
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # noqa: PLC0415
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - see above
 
     model = LogisticRegression(C=cost, class_weight="balanced", solver="newton-cholesky", max_iter=30, tol=1e-3)
     with threadpool_limits(1, user_api="blas"):  # threads of the BLAS cost more than they save on busy cores

@@ -20,6 +20,7 @@ from platform import python_version
 
 LIBRARIES = (
     "aiohttp",
+    "anyascii",
     "cryptography",
     "fastapi",
     "httptools",
@@ -34,6 +35,7 @@ LIBRARIES = (
     "scikit-learn",
     "scipy",
     "starlette",
+    "symspellpy",
     "threadpoolctl",
     "tokenizers",
     "typer",

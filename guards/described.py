@@ -18,6 +18,9 @@ from guards.verdict import Span, TextPart
 ROUNDS, MOST_WINDOWS = 4, 8
 """Readings of a flagged request, and windows of each, in search of the words that tell. Beyond, whole windows go: the
 search costs milliseconds a window, and a client can write thousands."""
+LONG, SCRAP = 32_768, 192
+"""Characters of a request that is read twice for each policy and no more; what is left of it in pieces of at most
+SCRAP characters, which another reading might take for a window, then goes with the windows beside it."""
 
 
 def described(
@@ -39,23 +42,42 @@ def described(
         collect: reads and weighs texts.
         models, reader: those that `collect` uses.
     """
+
+    def found(gone: Sequence[Span]) -> tuple[Span, ...]:
+        return merged(collect(without(parts, [*names, *gone])).above(policy, limit))
+
+    def words(gone: Sequence[Span], windows: Sequence[Span]) -> list[Span]:
+        texts = without(parts, [*names, *gone])
+        return [s for w in windows for s in _telling(texts[w.part].text, w, policy, limit, models, reader)]
+
+    first = windows = found(())
+    if sum(len(part.text) for part in parts) > LONG:
+        told: Sequence[Span] = words((), first) if len(first) <= MOST_WINDOWS else first
+        left = found(told)
+        return _closed([*told, *left]) if left else merged(told)
     gone: list[Span] = []
     for _ in range(ROUNDS):
-        blanked = without(parts, [*names, *gone])
-        windows = merged(collect(blanked).above(policy, limit))
-        if not windows:
-            return merged(gone)
-        if len(windows) > MOST_WINDOWS:
+        if not windows or len(windows) > MOST_WINDOWS:
             break
-        for window in windows:
-            gone += _telling(blanked[window.part].text, window, policy, limit, models, reader)
-    gone += collect(without(parts, names)).above(policy, limit)
+        gone += words(gone, windows)
+        windows = found(gone)
+    if not windows:
+        return merged(gone)
+    gone += first
     for _ in range(ROUNDS):  # what is left over between windows can be one itself
-        windows = merged(collect(without(parts, [*names, *gone])).above(policy, limit))
+        windows = found(gone)
         if not windows:
             break
         gone += windows
     return merged(gone)
+
+
+def _closed(spans: Sequence[Span]) -> tuple[Span, ...]:
+    """Merged spans, with what stands between two of them if it is short."""
+    return tuple(
+        Span(span.part, span.start, span.end - SCRAP)
+        for span in merged(Span(span.part, span.start, span.end + SCRAP) for span in spans)
+    )
 
 
 def _telling(text: str, window: Span, policy: int, limit: float, models: Models, reader: Reader) -> list[Span]:

@@ -125,7 +125,7 @@ class WordLlamaEncoder:
 
     def __init__(self, capacity: int = 4 * chunk) -> None:
         from safetensors.numpy import load_file  # noqa: PLC0415 - loaded by factories only
-        from tokenizers import Tokenizer  # noqa: PLC0415
+        from tokenizers import Tokenizer  # noqa: PLC0415 - see above
 
         folder = _package_folder("wordllama")
         tokenizer, weights = (

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController
 
 from guards.aliases import AliasIndex, Kind, Name
 from guards.attributes import Attributes, raised
@@ -120,7 +120,7 @@ class Models:
                     kind = "alias" if shown else "related"
                 found.setdefault(name.policy, set()).add((kind, name.number, int(min(a, b)), int(max(c, d))))
         for heard in reading.heard:
-            for match in self.index.hear(heard.foreign, heard.text):
+            for match in self.index.hear(heard.foreign):
                 name, kind = match.name, "alias" if match.name.kind == "title" else match.name.kind
                 found.setdefault(name.policy, set()).add((kind, name.number, *heard.place(match.start, match.end)))
         return {

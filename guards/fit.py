@@ -22,24 +22,14 @@ from guards.intake import check_aliases
 from guards.normalize import Bools, Normalizer
 from guards.part import FittedName, FittedPart, NameKind
 from guards.reading import Reader, Reading
-from guards.share import upper
 from guards.spec import GuardSpec
 from guards.surprise import Held, Surprise, different, stated
+from guards.threshold import BENIGN_RATE, NEIGHBOUR_RATE, applied, own_threshold, quantile
 from guards.titles import quoted_titles
 
 ENCODER = "wordllama"
 STRONGEST = {"entity": 1.5, "facts": 0.0}
 """Largest boost by name evidence, in standard deviations of benign scores. Facts: see `guards.guard`."""
-NEIGHBOUR_RATE = {"entity": (0.02, 0.9), "facts": (0.05, 0.5)}
-"""The policy's own threshold: share of neighbours like the held-out ones, and the confidence that no more are flagged.
-
-Facts of one person are told apart by a few words, so that more confidence costs a large share of recall.
-"""
-BENIGN_RATE = 0.005
-"""Share of benign texts above the threshold at which recall is reported."""
-
-NO_THRESHOLD = -1e9
-"""Threshold of a policy without harmless neighbours: the calibration alone decides."""
 
 
 class FitError(ValueError):
@@ -121,7 +111,7 @@ def fit(spec: GuardSpec, base: Path, *, key: bytes, progress: Callable[[str, flo
     by_model = data.held_out()
     held = by_model[0], raised(by_model[1], surprise.held_out(different(near), told)), raised(by_model[2], described)
     rate = NEIGHBOUR_RATE[spec.granularity]
-    threshold = _threshold(held[1][~data.near.decided], held[2], rate, facts=facts)
+    threshold = own_threshold(held[1][~data.near.decided], held[2], rate, facts=facts)
     progress("fitting", 0.9)
     model = data.fit(data.everything())
     figures = {**_figures(data, samples, held, threshold, rate, facts=facts), "alias_rate_benign": alias_rate}
@@ -143,10 +133,10 @@ def _figures(
     `threshold` and `cut` are quantiles of harmless scores, so the false positives are counted with thresholds of one
     half of these texts on the other half.
     """
-    cut = max(threshold, _upper(held[2], BENIGN_RATE))
+    cut = max(threshold, quantile(held[2], BENIGN_RATE))
     positive, near, benign_ = held
     by_chance = _crossed(data, held, rate, facts=facts)
-    flagged = data.positive.decided | (positive >= _limits(data.positive, threshold, cut, facts=facts))
+    flagged = data.positive.decided | (positive >= applied(data.positive, threshold, cut, facts=facts))
     asked = np.array([s.weight == 1.0 and s.named for s in samples])
     nameless = np.array([not s.named for s in samples]) & ~data.positive.decided
     return {
@@ -173,22 +163,12 @@ def _crossed(
     flagged = np.zeros(len(near), bool), np.zeros(len(benign_), bool)
     for half in range(2):
         set_on = np.arange(len(near)) % 2 == half, np.arange(len(benign_)) % 2 == half
-        threshold = _threshold(near[set_on[0] & ~data.near.decided], benign_[set_on[1]], rate, facts=facts)
-        cut = max(threshold, _upper(benign_[set_on[1]], BENIGN_RATE))
+        threshold = own_threshold(near[set_on[0] & ~data.near.decided], benign_[set_on[1]], rate, facts=facts)
+        cut = max(threshold, quantile(benign_[set_on[1]], BENIGN_RATE))
         texts = data.near, data.benign
         for out, scores, used, of in zip(flagged, (near, benign_), set_on, texts, strict=True):
-            out[~used] = (scores >= _limits(of, threshold, cut, facts=facts))[~used]
+            out[~used] = (scores >= applied(of, threshold, cut, facts=facts))[~used]
     return flagged
-
-
-def _threshold(near: Floats, benign_: Floats, rate: tuple[float, float], *, facts: bool) -> float:
-    """The policy's own threshold; of facts, texts about anything else must not reach it beside a name either."""
-    return max(bounded(near, rate), _upper(benign_, rate[0]) if facts else NO_THRESHOLD)
-
-
-def _limits(texts: Texts, threshold: float, cut: float, *, facts: bool) -> Floats:
-    """Least score of each text for a verdict: of facts, the policy's own threshold wherever a name stands."""
-    return np.where(texts.flags & facts, threshold, cut).astype(np.float32)
 
 
 def _mean(values: np.ndarray[Any, np.dtype[np.bool_]]) -> float | None:
@@ -271,30 +251,6 @@ def _pairs(models: Models, near: Sequence[Reading], benign_: Sequence[Reading]) 
             numbers = sorted({f.number for f in models.names(reading).get(0, ())} & related)
             pairs.update((a, b) for i, a in enumerate(numbers) for b in numbers[i:] if a == b or not alone)
     return tuple(sorted(pairs))
-
-
-def _upper(scores: Floats, rate: float) -> float:
-    """Least threshold that lets at most this share of scores reach it."""
-    finite = scores[np.isfinite(scores)]
-    if not len(finite):
-        return NO_THRESHOLD
-    return float(np.quantile(finite, 1 - rate, method="higher")) + 1e-4
-
-
-def bounded(scores: Floats, rate: tuple[float, float]) -> float:
-    """Least threshold for which the upper Clopper-Pearson bound of the share above it is at most a rate.
-
-    `rate` is the share and the confidence. A quantile of some hundred scores would be right on average only: half of
-    all policies would miss their target. Too few scores for any bound: none of them may reach the threshold.
-    """
-    share, confidence = rate
-    ordered = np.sort(scores[np.isfinite(scores)])[::-1]
-    if not len(ordered):
-        return NO_THRESHOLD
-    above = 0
-    while above < len(ordered) - 1 and upper(above + 1, len(ordered), confidence) <= share:
-        above += 1
-    return float(ordered[above]) + 1e-4
 
 
 def _nameless(texts: Sequence[str], readings: Sequence[Reading], models: Models, reader: Reader) -> list[Reading]:

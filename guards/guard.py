@@ -81,7 +81,7 @@ class Guard:
         if ordered and not np.isfinite(self.calibration.cutoff):
             raise PartError(self._too_ordinary(alpha))
         if samples:
-            self._limits.strata.append(self._sampled(samples, alpha))
+            self._limits.add(self._sampled(samples, alpha))
         self._documents = self._limits.documents()
         lowest = self._limits.lowest()
         floors = np.where(self._facts, np.minimum(lowest, self._models.threshold), lowest - self._boost)

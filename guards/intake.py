@@ -24,10 +24,9 @@ from guards.part import FittedName
 from guards.reading import Reader, Reading
 from guards.spec import GuardSpec
 
-MOST = 0.002
-"""Largest share of benign texts in which one alias may occur."""
-MOST_TOGETHER = 2 * MOST
-"""Largest share of benign texts in which any alias of a policy may occur."""
+MOST = 0.001
+"""Largest share of benign texts in which any alias of a policy may occur: all that a gateway with the default alpha may
+flag, and with more it would not start."""
 FEWEST, ENOUGH = 5, 20
 """Examples below which a request is refused, and below which its owner is warned."""
 NEAR = 0.95
@@ -105,10 +104,10 @@ def check_aliases(
             f"aliases that are ordinary words, by their place in the list of all names: {shown}; each occurs in more "
             f"than {MOST:.1%} of harmless texts. Make them related names, or use longer ones."
         )
-    if hit > MOST_TOGETHER * len(readings):
+    if hit > MOST * len(readings):
         raise IntakeError(
             f"the aliases together occur in {hit / len(readings):.1%} of harmless texts, more than "
-            f"{MOST_TOGETHER:.1%}. Make those that are ordinary words related names, or use longer ones."
+            f"{MOST:.1%}. Make those that are ordinary words related names, or use longer ones."
         )
     return hit / max(len(readings), 1)
 

@@ -44,6 +44,10 @@ class Limits:
             Stratum(LENGTHS, [scaled.max(1, initial=-np.inf) for scaled in running], alpha),
         ]
 
+    def add(self, stratum: Stratum) -> None:
+        """Let texts of another kind count as well: requests of an operator's own traffic."""
+        self.strata.append(stratum)
+
     def least(self, sizes: Sizes) -> Floats:
         """Least score of each policy for a verdict: by the stratum with the largest cutoff, or by its own threshold."""
         cutoff = max(stratum.cutoff(size) for stratum, size in zip(self.strata, sizes, strict=False))

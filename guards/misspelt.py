@@ -20,9 +20,11 @@ _ALONE = 5
 _CLEAR = 10
 """Letters of a word that other words of a language hardly resemble."""
 _GLUE = frozenset(
-    "a am s t d m re ll ve an and are as at be but by did do does for from had has have he her his how i if in into is "  # noqa: SIM905
-    "it its me my no nor not of off on or our out she so than that the their them then they this to too up was we were "
-    "what when which who why will with you your de la le el van von der den di da du al bin ibn st".split()
+    """
+    a am s t d m re ll ve an and are as at be but by did do does for from had has have he her him his how i if in into
+    is it its me my no nor not of off on or our out she so than that the their them then they this to too up was we were
+    what when which who why will with you your de la le el van von der den di da du al bin ibn st
+    """.split()  # noqa: SIM905 - as a list it would be a page long
 )
 """Words that stand in too many names and texts to search beside them."""
 _ENDINGS = ("s", "es", "ed", "ing", "ly", "er", "ers")

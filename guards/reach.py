@@ -21,7 +21,7 @@ from guards.evidence import Models, indexed
 from guards.examples import questions
 from guards.fit import fit
 from guards.guard import Guard, Shared
-from guards.intake import ENOUGH, MOST_TOGETHER, Objection
+from guards.intake import ENOUGH, MOST, Objection
 from guards.normalize import Bools
 from guards.part import FittedPart
 from guards.share import CONFIDENCE, lower
@@ -87,12 +87,12 @@ def decided_by_names(part: FittedPart, shared: Shared) -> list[Objection]:
         if not text.named and (found := models.deciding(0, ((0, f) for f in models.names(reading).get(0, ()))))
     ]
     n = sum(not text.named for text in corpus.texts)
-    if len(hits) <= MOST_TOGETHER * n:
+    if len(hits) <= MOST * n:
         return []
     numbers = sorted({found.number for _, names in hits for _, found in names})
     spelled = {name.number: name.text for name in part.names}
     said = (
-        f"names alone decide {len(hits)} of {n} harmless texts ({len(hits) / n:.1%}, allowed {MOST_TOGETHER:.1%}): "
+        f"names alone decide {len(hits)} of {n} harmless texts ({len(hits) / n:.1%}, allowed {MOST:.1%}): "
         f"numbers {', '.join(map(str, numbers))} in the list of all names. Drop related names that are ordinary words."
     )
     shown = [f"{number}: {spelled[number]}" for number in numbers]

@@ -132,7 +132,7 @@ def _encoder(embed: Embed, dim: int, name: str, folder: Path, files: Sequence[st
 
 
 def _tokenizer(folder: Path) -> Tokenizer:
-    from tokenizers import Tokenizer  # noqa: PLC0415
+    from tokenizers import Tokenizer  # noqa: PLC0415 - optional, like onnxruntime
 
     return Tokenizer.from_file(str(folder / "tokenizer.json"))
 

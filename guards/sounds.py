@@ -259,11 +259,10 @@ def distance(name: Sounds, other: Sounds, begin: int, script: str) -> float:
     """
     size, written = len(name.consonants), script not in PREFIXED
     cost = sum(_between(one, other.consonants[begin + i]) for i, one in enumerate(name.consonants))
-    for i, one in enumerate(name.vowels):
-        if script == "indic" and one == "a":  # goes without saying
-            one = other.vowels[begin + i] and one  # noqa: PLW2901
+    for i, (one, spelt) in enumerate(zip(name.vowels, other.vowels[begin:], strict=False)):
+        unsaid = script == "indic" and one == "a" and not spelt  # goes without saying
         if i or not begin:  # before the first consonant may stand what is prefixed
-            cost += _gap(one, other.vowels[begin + i], written) * (0.3 if i == size else 1.0)
+            cost += _gap("" if unsaid else one, spelt, written) * (0.3 if i == size else 1.0)
     borders = {b - begin for b in other.borders if 0 < b - begin < size}
     own = set(name.borders)
     if script == "hangul":  # what a hyphen joins is one word

@@ -16,56 +16,36 @@ import argparse
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks.guards.answered import Answered, harmless, listing, telling
+from benchmarks.bars import progress, stepping
+from benchmarks.guards.answered import Answered, harmless, telling
 from benchmarks.guards.answers_plot import plot
 from benchmarks.guards.bounds import false_positives, recall
 from benchmarks.guards.fitted import KEY, fitted
-from benchmarks.guards.policies import GIVEN, Policy, knowundo_policy, potter_policy, tofu_policies
+from benchmarks.guards.policies import knowundo_policy, potter_policy, tofu_policies
 from benchmarks.guards.references import references
-from benchmarks.guards.scanning import Scanned
-from benchmarks.tofu.data import parted, tofu_sets
+from benchmarks.guards.stopped import ARMS, indices
 from benchmarks.where import where
 from gateway.settings import GuardSettings
-from guards.blindindex import BlindIndex
 from guards.following import Following
 from guards.guard import Guard, Shared
-from guards.indexing import build
 from guards.judging import DOUBTFUL
 from guards.output import OutputGuard
 from guards.verdict import TextPart, Verdict
 
 BESIDE = Path(__file__).parents[3] / "shared" / "data"
-ARMS = ("names", "given rows", "all rows")
 STEP = 96
 """Characters of a stream after which the guard looks again; as `gateway.watching`."""
 NEAR = (0.05, 0.01, 0.002)
 """p-values of an answer by the input guard's linear model at which it would be stopped after a doubtful question."""
 GENERAL = 700
 """General texts of each of four lengths that stand as answers."""
-
-
-def indices(
-    policies: Sequence[Policy], data: Path, arm: str, shared: Shared, done: Callable[[], object]
-) -> dict[str, BlindIndex]:
-    """The index of every policy, with what an operator lists in this arm."""
-    every = tofu_sets(data / "tofu")["forget"]
-    given, _ = parted(every, GIVEN)
-    rows = {"names": [], "given rows": given, "all rows": every}[arm]
-    found = {}
-    for policy in policies:
-        own = [q for q in rows if f"{q.author:06d}" == policy.number]
-        chosen = listing(policy, own) if policy.group == "tofu" and own else policy
-        found[policy.number] = build(chosen.spec, chosen.base, KEY, shared.reader, shared.corpus)
-        done()
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,21 +143,6 @@ def _streamed(following: Following, answer: str) -> tuple[int, bool]:
     return following.safe, True
 
 
-def caught_by_output(results: Iterable[Scanned], output: OutputGuard, answers: Mapping[str, str]) -> dict[str, Any]:
-    """Of requests whose reference answer is known, by family, those whose answer is stopped.
-
-    `answers` are by the row that a request was made from; see `reference_answers`. Doubt is that of flagged requests.
-    """
-    found: dict[str, list[tuple[bool, str]]] = {}
-    for result in results:
-        case = result.case
-        answer = answers.get(case.item.split()[0]) if case.item and case.group == "tofu" else None
-        if answer is not None:
-            (finding,) = output.scan(case.parts, [answer], result.flagged, [case.policy])
-            found.setdefault(case.family, []).append((finding.told, case.cluster))
-    return {name: recall([told for told, _ in pairs], [who for _, who in pairs]) for name, pairs in found.items()}
-
-
 def figures(results: Sequence[Looked]) -> dict[str, Any]:
     """Figures by family, and of all of them together."""
     families: dict[str, list[Looked]] = {}
@@ -207,13 +172,8 @@ def _family(found: Sequence[Looked]) -> dict[str, Any]:
 
 def run(data: Path, parts: Path | None, authors: int, each: int, console: Console) -> dict[str, Any]:
     """Measure everything. Raises `FileNotFoundError` for a missing set."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console) as bars:
-
-        def bar(what: str, total: int) -> Callable[[], None]:
-            task = bars.add_task(what, total=total)
-            return lambda: bars.advance(task)
-
+    with progress(console) as bars:
+        bar = stepping(bars)
         shared = Shared.load()
         policies, _ = tofu_policies(data / "tofu", authors)
         policies += [potter_policy()[0], knowundo_policy(data / "knowundo_privacy")[0]]

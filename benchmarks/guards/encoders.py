@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks.bars import progress, stepping
 from benchmarks.guards.fitted import KEY, fitted, fitting_texts
 from benchmarks.guards.general import documents
 from benchmarks.guards.novelty import novelty_figures
@@ -46,13 +46,8 @@ BENIGN = 1500
 
 def measure(sources: Sources, sizes: Sizes, minilm: str, console: Console, alpha: float) -> dict[str, Any]:
     """Everything; raises what `benchmarks.guards.run.run` and `guards.encoder.load_encoder` raise."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console) as bars:
-
-        def bar(what: str, total: int) -> Callable[[], None]:
-            task = bars.add_task(what, total=total)
-            return lambda: bars.advance(task)
-
+    with progress(console) as bars:
+        bar = stepping(bars)
         encoders = {"WordLlama": load_encoder("wordllama"), "MiniLM": load_encoder(minilm)}
         shared = Shared.load()
         policies, items, near = policies_of(sources.data, sizes)

@@ -26,7 +26,10 @@ LEFT_OUT = {
 
 
 def families(results: Iterable[Scanned]) -> dict[str, Any]:
-    """Figures by family; `worst` are missed texts of a family that stays under its figure."""
+    """Figures by family; `worst` are missed texts of a family that stays under its figure.
+
+    `caught_by_output` and `caught_by_either` are shares of the `answered` requests, those with a reference answer.
+    """
     by_family: dict[str, list[Scanned]] = {}
     for result in results:
         by_family.setdefault(result.case.family, []).append(result)
@@ -39,10 +42,13 @@ def _family(results: Sequence[Scanned]) -> dict[str, Any]:
     found = recall([r.caught for r in results], [r.case.cluster for r in results])
     reached = found["lo"] if kind == "A" else found["recall"]
     sources = Counter(r.source for r in results if r.caught)
+    answered = [r for r in results if r.stopped is not None]
     return {
         "class": kind,
         **found,
-        "caught_by_output": None,
+        "caught_by_output": _share(bool(r.stopped) for r in answered),
+        "caught_by_either": _share(bool(r.caught or r.stopped) for r in answered),
+        "answered": len(answered),
         "caught_by": dict(sources),
         "enough": found["n"] >= ENOUGH,
         "floor": floor,
@@ -92,7 +98,10 @@ def padding_losses(results: Sequence[Scanned]) -> dict[str, Any]:
 
 
 def ablation(results: Sequence[Scanned]) -> dict[str, Any]:
-    """Recall by class and family of the first tiers alone. Tiers that are not there, or not measured, are None."""
+    """Recall by class and family of the first tiers alone. Tiers that are not there, or not measured, are None.
+
+    The last tier is counted over the `answered` requests, those whose reference answer is known.
+    """
     groups: dict[str, list[Scanned]] = {}
     for result in results:
         groups.setdefault(f"class {result.case.kind}", []).append(result)
@@ -105,7 +114,15 @@ def _tiers(results: Sequence[Scanned]) -> dict[str, Any]:
     for place, tier in enumerate(TIERS):
         counted = sum(r.caught and r.tier in TIERS[: place + 1] for r in results)
         upto[tier if not place else f"+ {tier}"] = round(counted / len(results), 4)
-    return {"n": len(results), **upto, "+ onnx": None, "+ output guard": None}
+    answered = [r for r in results if r.stopped is not None]
+    last = _share(bool(r.caught or r.stopped) for r in answered)
+    return {"n": len(results), **upto, "+ onnx": None, "+ output guard": last, "answered": len(answered)}
+
+
+def _share(hits: Iterable[bool]) -> float | None:
+    """Share of what is true, None of nothing."""
+    listed = list(hits)
+    return round(sum(listed) / len(listed), 4) if listed else None
 
 
 def own_rows(results: Sequence[tuple[Scanned, bool]]) -> Mapping[str, Any]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks.bars import Bar, progress, stepping
 from benchmarks.guards import report
+from benchmarks.guards.answered import reference_answers
 from benchmarks.guards.bounds import false_positives
 from benchmarks.guards.case import Case
 from benchmarks.guards.fitted import KEY, OTHER_KEY, fit_hash, fitted, fitting_texts
@@ -25,22 +26,22 @@ from benchmarks.guards.scanning import Scanned, scanned, told_apart
 from benchmarks.guards.scripts import QUESTIONS, respelt
 from benchmarks.guards.sizes import Sizes, Sources
 from benchmarks.guards.speed import speed
+from benchmarks.guards.stopped import indices, stopped
 from benchmarks.guards.suite import suite
 from benchmarks.guards.texts import Texts, policies_of, texts_of
 from benchmarks.where import where
 from gateway.settings import GuardSettings
 from guards.benign import benign
 from guards.guard import Guard, Shared
+from guards.output import OutputGuard
 from guards.part import FittedPart
 
 FLEET_FAMILIES = frozenset({"direct", "paraphrase", "typo_1", "base64", "composite", "padding_512", "follow_up"})
 """Families of class A that a fleet is asked, with everything of class C."""
 FLIPPED = frozenset({"direct", "paraphrase", "alias", "lower", "exam", "tell_me", "statement"})
 """Families of class A whose texts get harmless words; of class C all do."""
-
-
-Bar = Callable[[str, int], Callable[[], None]]
-"""Shows a bar of so many steps; what comes back is called after each."""
+LISTED_ROWS = "all rows"
+"""What policies list for the output guard: attributes of everything that is to be forgotten of an author."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +69,8 @@ def run(sources: Sources, sizes: Sizes, console: Console, alpha: float = GuardSe
     `guards.fit.fit` raises.
     """
     own = given(sources.given) if sources.given else []
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console) as bars:
-
-        def bar(what: str, total: int) -> Callable[[], None]:
-            task = bars.add_task(what, total=total)
-            return lambda: bars.advance(task)
-
+    with progress(console) as bars:
+        bar = stepping(bars)
         shared = Shared.load()
         policies, items, near = policies_of(sources.data, sizes)
         harmless = [b.text for half in ("fit", "calibration") for b in benign(half)]
@@ -92,6 +88,9 @@ def run(sources: Sources, sizes: Sizes, console: Console, alpha: float = GuardSe
         near_hits = {group: scanned(guard, cases, passing) for group, cases in texts.near.items()}
         results += _listed(bench)
         results = told_apart(results, bench.guard(_without_attributes(parts)), bar("without attributes", len(results)))
+        listed = indices(policies, sources.data, LISTED_ROWS, shared, bar("indices", len(policies)))
+        answers = reference_answers(sources.data)
+        results = stopped(results, OutputGuard(listed), answers, bar("output guard", len(results)))
         flipped = _flips(bench, guard, results)
         fleets = _fleets(bench)
         ten = bench.guard(dict(list(parts.items())[:10]))
@@ -100,7 +99,7 @@ def run(sources: Sources, sizes: Sizes, console: Console, alpha: float = GuardSe
         own_results = scanned(guard, own_cases, bar("given", len(own_cases))) if own else []
     hardware = where()
     return {
-        "what": "guards, input side, without HTTP; recall by way of asking, false positives per request",
+        "what": "guards without HTTP; recall by way of asking, false positives per request; output: reference answers",
         "policies": {
             group: {
                 "policies": sum(p.group == group for p in policies),

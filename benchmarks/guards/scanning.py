@@ -14,13 +14,15 @@ from guards.verdict import Verdict
 class Scanned:
     """A request with the verdicts of all policies that flag it, by policy, and the score of its own policy.
 
-    `described`: only attributes let the classifier decide, as `told_apart` finds out.
+    `described`: only attributes let the classifier decide, as `told_apart` finds out. `stopped`: whether the output
+    guard stops the reference answer, as `stopped.stopped` finds out; None where there is none.
     """
 
     case: Case
     flagged: dict[str, Verdict]
     score: float
     described: bool = False
+    stopped: bool | None = None
 
     @property
     def caught(self) -> bool:

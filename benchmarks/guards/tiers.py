@@ -12,8 +12,8 @@ from benchmarks.guards.scanning import Scanned
 from guards.dataset import NEIGHBOUR_WEIGHT, Dataset, Texts
 from guards.encoder import Encoder, Floats
 from guards.examples import Sample, neighbours, positives, questions, without_names
-from guards.fit import NEIGHBOUR_RATE, bounded
 from guards.normalize import Normalizer
+from guards.threshold import NEIGHBOUR_RATE, bounded
 
 CHUNK = 256
 """Texts that an encoder reads at once: it may put those of alike length together."""

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
+from benchmarks.bars import progress
 from benchmarks.leakage import servers
 from benchmarks.leakage.arms import Arm
 from benchmarks.leakage.audit import acted, decisions, stopped
@@ -76,8 +75,7 @@ def ask(
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, Asked] = {}
     shared = Shared.load()
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns) as bars:
+    with progress() as bars:
         for model, place in models.items():
             chosen = [arm for arm in arms if arm.model == model]
             waiting = bars.add_task(f"starting the engine with {model}", total=None)

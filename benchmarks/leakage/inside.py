@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +40,13 @@ Floats = NDArray[np.float64]
 class Inside:
     """A model as it answers under an arm: bare, or with the questions that are flagged under a program.
 
-    `flagged` are the items whose plain questions are.
+    `flagged` are the items whose plain questions are; `known` holds the scores of questions with answers so far.
     """
 
     model: LocalModel
     program: AnyProgram | None = None
     flagged: Collection[Item] = ()
+    known: dict[tuple[Item, str], TokenScores] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path) -> Inside:
@@ -67,12 +68,11 @@ class Inside:
 
     def scores(self, world: World, items: Sequence[Item], answers: Sequence[str]) -> list[TokenScores]:
         """Scores of one answer per item."""
-        return score(
-            self.model,
-            [self.pair(world, *each) for each in zip(items, answers, strict=True)],
-            batch_size=BATCH,
-            quiet=True,
-        )
+        asked = list(zip(items, answers, strict=True))
+        new = [each for each in dict.fromkeys(asked) if each not in self.known]
+        scored = score(self.model, [self.pair(world, *each) for each in new], batch_size=BATCH, quiet=True)
+        self.known.update(zip(new, scored, strict=True))
+        return [self.known[each] for each in asked]
 
 
 def truth_ratios(inside: Inside, world: World, items: Sequence[Item]) -> Floats:
@@ -144,17 +144,19 @@ def insides(
 def _sides(
     models: Mapping[str, Path], programs: Mapping[str, AnyProgram], asked: Mapping[str, Asked]
 ) -> dict[str, Inside]:
-    full = LocalModel.load(str(models["full"]), "float32")
-    sides = {"bare": Inside(full), "gold": Inside.load(models["retain-a"]), "gold-b": Inside.load(models["retain-b"])}
+    """Every arm as the local engine reproduces it; arms that do the same share what is known of them."""
+    bare = Inside.load(models["full"])
+    sides = {"bare": bare, "gold": Inside.load(models["retain-a"]), "gold-b": Inside.load(models["retain-b"])}
     if "off" in asked:
-        sides["off"] = Inside(full)
+        sides["off"] = bare
     for method, program in programs.items():
         if method == "refusal":  # its answers come from no distribution
             continue
+        same: dict[frozenset[Item], Inside] = {}
         for name in ("null",) if method == NULL else (method, f"{method} oracle"):
             if name in asked:
-                flagged = {a.probe.item for a in direct(asked[name]) if asked[name].flagged(a)}
-                sides[name] = Inside(full, program, flagged)
+                flagged = frozenset(a.probe.item for a in direct(asked[name]) if asked[name].flagged(a))
+                sides[name] = same.setdefault(flagged, Inside(bare.model, program, flagged))
     return sides
 
 

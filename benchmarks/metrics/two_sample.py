@@ -112,34 +112,55 @@ def _held_out(
     if len(number) < folds:
         raise ValueError(f"{len(number)} groups cannot be split into {folds} folds; use fewer folds or more groups")
     right = np.arange(len(items)) >= lefts
-    held: list[tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]] = []
+    held: list[Fold] = []
     split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     for train, test in split.split(items, right, of):
         model = make().fit(items[train], right[train])
-        held.append((np.asarray(model.decision_function(items[test])), right[test], of[test]))
+        held.append(Fold.of(np.asarray(model.decision_function(items[test])), right[test], of[test]))
     random = np.random.default_rng(seed)
-    draws = [_folded([_resampled(fold, random) for fold in held]) for _ in range(resamples)]
-    value = _folded([(scores, side) for scores, side, _ in held])
+    draws = [_folded(held, [fold.drawn(random) for fold in held]) for _ in range(resamples)]
+    value = _folded(held, [np.ones(len(fold.rights)) for fold in held])
     if np.isnan(value):
         raise ValueError("no fold held items of both sides; give both sides' answers to one question the same group")
     upper = float(np.nanquantile(draws, level))
     return TwoSample(value, upper, level, (lefts, len(items) - lefts), len(number), seed)
 
 
-def _folded(folds: Sequence[tuple[NDArray[np.float64], NDArray[np.bool_]]]) -> float:
-    """AUC over pairs within folds: scores of different folds come from different classifiers and do not compare."""
-    pairs = np.array([side.sum() * (~side).sum() for _, side in folds], np.float64)
-    values = np.array([auc(scores, side) for scores, side in folds])
-    known = pairs > 0
-    return float((values[known] * pairs[known]).sum() / pairs.sum()) if known.any() else float("nan")
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """What a bootstrap over the groups of a fold needs to know.
+
+    Attributes:
+        wins: [groups, groups], pairs in which an item of the right side in one group scores higher than one of the left
+            side in the other; ties count half.
+        rights, lefts: [groups], items of either side.
+    """
+
+    wins: NDArray[np.float64]
+    rights: NDArray[np.float64]
+    lefts: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, scores: NDArray[np.float64], right: NDArray[np.bool_], groups: NDArray[np.int64]) -> Fold:
+        """From scores, side and group of every held-out item."""
+        _, place = np.unique(groups, return_inverse=True)
+        member = np.eye(place.max() + 1)[place]
+        more, less = scores[right], scores[~right]
+        higher = (more[:, None] > less).astype(np.float64) + 0.5 * (more[:, None] == less)
+        wins = member[right].T @ higher @ member[~right]
+        return cls(wins, member[right].sum(0), member[~right].sum(0))
+
+    def drawn(self, random: np.random.Generator) -> NDArray[np.float64]:
+        """How often each group is in one resample, [groups]."""
+        size = len(self.rights)
+        return np.bincount(random.integers(size, size=size), minlength=size).astype(np.float64)
 
 
-def _resampled(
-    fold: tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]], random: np.random.Generator
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    scores, side, groups = fold
-    order = np.argsort(groups, kind="stable")
-    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
-    members = np.split(order, starts[1:])
-    drawn = np.concatenate([members[i] for i in random.integers(len(members), size=len(members))])
-    return scores[drawn], side[drawn]
+def _folded(folds: Sequence[Fold], weights: Sequence[NDArray[np.float64]]) -> float:
+    """AUC over pairs within folds: scores of different folds come from different classifiers and do not compare.
+
+    NaN where no fold has items of both sides.
+    """
+    wins = sum(float(w @ fold.wins @ w) for fold, w in zip(folds, weights, strict=True))
+    pairs = sum(float((w @ fold.rights) * (w @ fold.lefts)) for fold, w in zip(folds, weights, strict=True))
+    return wins / pairs if pairs else float("nan")

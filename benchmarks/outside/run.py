@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
+from benchmarks.bars import progress
 from benchmarks.forgetting import interval
 from benchmarks.leakage import servers
 from benchmarks.leakage.arms import FIRST, Model
@@ -95,8 +93,7 @@ def run(
     if any(side.protected for side in sides):
         bundle = compile_bundles(world, models["full"], work, key, (FIRST,))[FIRST]
     found: dict[str, dict[str, Any]] = {recipe.name: {} for recipe in recipes}
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with progress() as bars:
         task = bars.add_task("", total=sum(side.takes(recipe) for side in sides for recipe in recipes))
         for model in dict.fromkeys(side.model for side in sides):
             bars.update(task, description=f"starting the engine with {model}")

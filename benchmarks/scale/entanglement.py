@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
+from benchmarks.bars import progress
 from benchmarks.leakage.arms import FIRST, filtered
 from benchmarks.leakage.policy import harmless_authors
 from benchmarks.leakage.run import choose
@@ -96,8 +97,7 @@ def entanglement(
         worlds, fulls, golds: by level, the world, the model that knows everybody in it and the one that never knew.
         items: questions about forgotten authors per family; at most half as many of each kind of retain items.
     """
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns) as bars:
+    with progress() as bars:
         found = {
             str(level): _level(world, fulls[level], golds[level], out / "work", f"{level}", backend, items, seed, bars)
             for level, world in worlds.items()

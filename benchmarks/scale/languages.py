@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
+from benchmarks.bars import progress
 from benchmarks.leakage.policy import harmless_authors
 from benchmarks.leakage.run import choose
 from benchmarks.leakage.score import Outcome, families
@@ -68,8 +67,7 @@ def languages(
     }
     bare: dict[str, Answers] = {}
     ours: dict[str, Answers] = {}
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns) as bars:
+    with progress() as bars:
         with engine(models["full"], backend, work / "engine-full.log") as served:
             with gateway(served.url, served.key, (), work, "languages-bare") as door:
                 for side in ("forget", "retain"):

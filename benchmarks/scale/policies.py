@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks.bars import progress
 from benchmarks.leakage.policy import harmless_authors
 from benchmarks.leakage.run import choose
 from benchmarks.probes.registry import FAMILIES, HARMLESS, every
@@ -60,8 +60,7 @@ def policies(
     forget = world.split("forget")
     authors = [*forget, *further(world, max(0, max(levels) - len(forget)), SEED)]
     shared_bundle, compile_s = compile_all(world, models["full"], work)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns) as bars:
+    with progress() as bars:
         fitting = bars.add_task("fitting guards", total=len(authors))
         added = add(world, authors, shared_bundle, work, lambda: bars.advance(fitting))
         chosen = {level: groups(level, added, len(forget)) for level in levels}

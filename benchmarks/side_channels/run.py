@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
+from benchmarks.bars import progress
 from benchmarks.leakage import servers
 from benchmarks.leakage.arms import FIRST
 from benchmarks.leakage.audit import decisions
@@ -124,8 +122,7 @@ def _plan(
 
 
 def _asked(name: str, turns: Sequence[Turn], concurrency: int) -> Answers:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with progress() as bars:
         task = bars.add_task(name, total=len(turns))
         return asyncio.run(ask(turns, concurrency, lambda: bars.advance(task)))
 

@@ -16,7 +16,8 @@ from typing import Any, Literal
 from benchmarks.forgetting import rate
 from benchmarks.tofu.data import Question, evenly, forgotten_names, kept_questions, knowundo, knowundo_names, parted
 from gateway.conversation import Conversation
-from gateway.decision import DOSE, ActivePolicy, Intervene, decide
+from gateway.decision import ActivePolicy, Intervene, decide
+from gateway.masking import DOSE
 from gateway.policy import Rules
 from guards.fit import fit
 from guards.guard import Guard, Shared

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.guards.answered import Answered, listing, reference_answers, telling
-from benchmarks.guards.answers import ARMS, asked, caught_by_output, figures, looked
+from benchmarks.guards.answers import asked, figures, looked
 from benchmarks.guards.answers_plot import plot
 from benchmarks.guards.case import Case
 from benchmarks.guards.policies import Policy
+from benchmarks.guards.report import ablation, families
 from benchmarks.guards.scanning import Scanned
+from benchmarks.guards.stopped import ARMS, stopped
 from benchmarks.tofu.data import FILES, Question
 from guards.blindindex import Item, index_of
 from guards.output import OutputGuard
@@ -106,5 +108,9 @@ def test_families_of_the_suite_with_their_reference_answers(tmp_path: Path) -> N
     entries = [(["silent"], Item((0,), False, (), "never")), (["7"], Item((), True, (0,), "never"))]
     output = OutputGuard({POLICY: index_of(entries, b"k" * 32)})
     results = [result("3607", "silent?"), result("3607 paraphrase 1", "other?"), result("180 plain 1", "silent?")]
-    found = caught_by_output(results, output, answers)
-    assert {name: (family["hits"], family["n"]) for name, family in found.items()} == {"typo": (1, 2)}
+    found = stopped(results, output, answers, lambda: None)
+    assert [result.stopped for result in found] == [True, False, None]
+    family = families(found)["typo"]
+    assert (family["caught_by_output"], family["caught_by_either"], family["answered"]) == (0.5, 0.5, 2)
+    assert families(results)["typo"]["caught_by_output"] is None
+    assert ablation(found)["class A"]["+ output guard"] == 0.5

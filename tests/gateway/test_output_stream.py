@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 
 from gateway.audit import verify
-from gateway.holding import FrameReader, Holding, frame_of, word_begins
+from gateway.frame import FrameReader, frame_of
+from gateway.holding import Holding, word_begins
 from gateway.plain import plain
 from gateway.store import load_policies
 from gateway.stream import split

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from guards.aliases import AliasIndex
 from guards.benign import benign, half_of
 from guards.corpus_cache import Arrays, kept
 from guards.corpus_documents import documents
-from guards.corpus_prose import LENGTHS, PAGE, RUNS, Prose
+from guards.corpus_prose import LENGTHS, PAGE, READ_BY, RUNS, Prose
 from guards.evidence import Models, indexed
 from guards.guard import Shared
 from guards.part import FittedName, FittedPart
@@ -38,6 +39,28 @@ def counting() -> tuple[Callable[[], Arrays], list[int]]:
         return {"a": np.arange(5), "b": np.ones((2, 3), np.float16)}
 
     return make, made
+
+
+def imported(module: str) -> set[str]:
+    """Modules of the guards that a module of theirs imports, anywhere in its code."""
+    tree = ast.parse((Path(corpus_cache.__file__).parent / f"{module}.py").read_text(encoding="utf-8"))
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "guards":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("guards."):
+            found.add(node.module.removeprefix("guards."))
+    return found
+
+
+def test_kept_vectors_depend_on_all_code_that_reads() -> None:
+    known: set[str] = set()
+    new = {"reading", "turns", "classifier"}
+    while new:
+        known |= new
+        new = set().union(*map(imported, new)) - known
+    assert set(READ_BY) == known
+    assert {"letters", "normalize"} <= known
 
 
 def test_arrays_are_made_once(home: Path) -> None:

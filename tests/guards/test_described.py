@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from guards.described import MOST_WINDOWS, ROUNDS
+from guards.described import LONG, MOST_WINDOWS, ROUNDS, SCRAP, _closed
 from guards.fit import fit
 from guards.guard import Guard, Shared
+from guards.reading import Reader, Reading
 from guards.spec import Entity, Example, GuardSpec
-from guards.verdict import TextPart, Verdict
+from guards.verdict import Span, TextPart, Verdict
 
 from .conftest import quiet
 
@@ -92,6 +93,36 @@ def test_thousands_of_descriptions_are_not_searched_word_by_word(guard: Guard, m
     assert verdict.flagged
     assert len(searched) <= ROUNDS * MOST_WINDOWS
     assert not scan(guard, *rest(verdict, text)).flagged
+
+
+@pytest.mark.parametrize("count", [3, 400])
+def test_a_long_text_is_read_twice_for_a_policy_and_no_more(
+    guard: Guard, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    harmless = "The harbour master opened the gate for the boats at nine and went home. " * 3
+    text = (DESCRIBED + " " + harmless) * count + harmless * (LONG // len(harmless))
+    assert len(text) > LONG
+    read = Reader.read
+    lengths = []
+
+    def counted(self: Reader, text: str) -> Reading:
+        lengths.append(len(text))
+        return read(self, text)
+
+    monkeypatch.setattr(Reader, "read", counted)
+    verdict = scan(guard, text)
+    assert verdict.flagged
+    assert sum(lengths) <= 3 * len(text)  # once to judge, twice to find the words
+    monkeypatch.undo()
+    assert not scan(guard, *rest(verdict, text)).flagged
+    gone = sum(span.end - span.start for span in verdict.described)
+    assert gone <= count * (len(DESCRIBED) + len(harmless))
+    assert len(harmless) * (LONG // len(harmless)) - SCRAP < len(text) - gone
+
+
+def test_what_is_left_between_two_windows_goes_with_them() -> None:
+    spans = [Span(0, 10, 20), Span(0, 20 + SCRAP, 30 + SCRAP), Span(0, 31 + 2 * SCRAP, 400 + SCRAP), Span(1, 0, 5)]
+    assert _closed(spans) == (Span(0, 10, 30 + SCRAP), Span(0, 31 + 2 * SCRAP, 400 + SCRAP), Span(1, 0, 5))
 
 
 def test_descriptions_of_tools_are_read(guard: Guard) -> None:

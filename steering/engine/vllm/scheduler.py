@@ -37,7 +37,7 @@ def _update(original: Any) -> Any:
 
 def _carry(outputs: Any, records: dict[str, list[Any]], failed: dict[str, Any]) -> None:
     """Put every record on its request's output; a failed request gets an output even in a step that made no token."""
-    from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs, FinishReason  # noqa: PLC0415
+    from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs, FinishReason  # noqa: PLC0415 - see above
 
     seen = set()
     for per_client in outputs.values():
@@ -58,7 +58,7 @@ def _carry(outputs: Any, records: dict[str, list[Any]], failed: dict[str, Any]) 
 
 
 def _end(scheduler: Any, failed: dict[str, Any], blocks: set[int]) -> None:
-    from vllm.v1.request import RequestStatus  # noqa: PLC0415
+    from vllm.v1.request import RequestStatus  # noqa: PLC0415 - see above
 
     scheduler.finish_requests([name for name in failed if name in scheduler.requests], RequestStatus.FINISHED_ERROR)
     scheduler.kv_cache_manager.evict_blocks(blocks)

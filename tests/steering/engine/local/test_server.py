@@ -12,7 +12,8 @@ import openai
 import pytest
 
 from steering.engine.local.body import NEUTRAL, NO_EFFECT
-from steering.engine.local.model import Decoding, LocalModel
+from steering.engine.local.decoding import Decoding
+from steering.engine.local.model import LocalModel
 from steering.engine.local.server import serve
 from steering.fence import AUTH_HEADER, sign
 from tests.steering.engine.local.conftest import KEY, TEXTS, ask

@@ -1,0 +1,61 @@
+"""A batch of sequences between two tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from steering.engine.local.residual import Push, steered
+
+
+class Decoding:
+    """A batch between two tokens: KV cache, padding and the logits of the next token. Made by `LocalModel.prefill`.
+
+    Attributes:
+        logits: [rows, vocabulary], float32; of the token that comes next in each row.
+        edited: per row, how many tokens of the prompt were treated.
+        pushes: per row, what is done to every token that is decoded.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        cache: Any,
+        mask: Tensor,
+        logits: Tensor,
+        edited: list[int],
+        pushes: list[Push | None],
+    ) -> None:
+        self.network, self.cache, self.mask, self.logits = network, cache, mask, logits
+        self.edited, self.pushes = edited, pushes
+
+    @torch.inference_mode()
+    def advance(self, tokens: Sequence[int]) -> None:
+        """Append one token to every row and compute the logits of the next."""
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
+        with steered(self.network, self.pushes, self.mask[:, -1:].bool()):
+            out = self.network(
+                input_ids=torch.tensor(tokens, device=self.mask.device)[:, None],
+                attention_mask=padding(self.mask),
+                position_ids=self.mask.sum(dim=1, keepdim=True) - 1,
+                past_key_values=self.cache,
+                use_cache=True,
+            )
+        self.logits = out.logits[:, -1].float()
+
+    @torch.inference_mode()
+    def select(self, rows: Sequence[int]) -> None:
+        """Keep these rows, in this order; a row may be repeated."""
+        index = torch.tensor(rows, device=self.mask.device)
+        self.cache.reorder_cache(index)
+        self.mask, self.logits = self.mask[index], self.logits[index]
+        self.edited = [self.edited[row] for row in rows]
+        self.pushes = [self.pushes[row] for row in rows]
+
+
+def padding(mask: Tensor) -> Tensor | None:
+    """The mask where some row is padded, else None, which lets attention take its faster causal path."""
+    return None if bool(mask.all()) else mask
