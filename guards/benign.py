@@ -23,7 +23,7 @@ Half = Literal["fit", "calibration"]
 
 REQUESTS = 5200
 DOCUMENTS = 1800
-FIGURES = 400
+FIGURES = 450
 """Texts drawn from templates, from documents and of figures, before deduplication."""
 
 _LONGEST = 2400
@@ -37,16 +37,18 @@ class Benign:
     Attributes:
         named: it may hold the name of a person or a work that some policy forgets.
         document: it is from a document, and no request.
+        worded: it is made of words, and not of figures.
     """
 
     text: str
     named: bool
     document: bool = False
+    worded: bool = True
 
 
 def benign(half: Half, *, requests: int = REQUESTS, documents: int = DOCUMENTS) -> list[Benign]:
     """The texts of one half, in a fixed order, without duplicates."""
-    asked = [*everyday(requests), *(Benign(text, named=False) for text in figures(FIGURES))]
+    asked = [*everyday(requests), *(Benign(text, named=False, worded=False) for text in figures(FIGURES))]
     own = [item for item in asked if half_of(item.text) == half]
     return list({item.text: item for item in [*own, *_documents(documents, half)]}.values())
 

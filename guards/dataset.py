@@ -76,12 +76,17 @@ class Standard:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What a guard is fitted on. `bare` are neighbours without their names; their sources are places in `near`."""
+    """What a guard is fitted on.
+
+    `bare` are neighbours without their names; their sources are places in `near`. `worded` says which benign texts
+    are made of words: scores are measured in deviations of these.
+    """
 
     positive: Texts
     near: Texts
     benign: Texts
     bare: Texts
+    worded: Bools
     seed: int
     strongest: float
 
@@ -120,7 +125,7 @@ class Dataset:
 
     def _standard(self, linear: Linear, mask: Bools) -> Standard:
         best = worst(linear.scores(self.benign.vectors), self.benign.owners, len(self.benign))
-        best = best[mask & np.isfinite(best)]
+        best = best[mask & self.worded & np.isfinite(best)]
         mean, deviation = float(best.mean()), max(float(best.std()), 1e-6)
         boost = min(linear.evidence / deviation, self.strongest)
         return Standard(linear.weights / np.float32(deviation), (linear.bias - mean) / deviation, boost)

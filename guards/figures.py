@@ -1,4 +1,4 @@
-"""Everyday texts of figures: lists of numbers, tables, logs, identifiers, coordinates.
+"""Everyday texts of figures: lists of numbers, tables, logs, identifiers, patterns of signs.
 
 They hold hardly any words, and a linear model that was fitted on sentences says of them what it likes.
 """
@@ -29,7 +29,7 @@ _HIGHEST = (9, 31, 100, 127, 255, 999, 99_999)
 def figures(count: int, seed: int = 20240610) -> Iterator[str]:
     """So many texts, always the same ones."""
     draw = random.Random(seed)
-    kinds = (_numbers, _decimals, _table, _log, _identifiers, _addresses, _sums, _pairs)
+    kinds = (_numbers, _decimals, _table, _log, _identifiers, _addresses, _sums, _pairs, _signs)
     for _ in range(count):
         yield draw.choice(_TASKS) + draw.choice(kinds)(draw)
 
@@ -92,6 +92,18 @@ def _pairs(draw: random.Random) -> str:
     names = draw.sample(_COLUMNS, draw.randint(2, 6))
     rows = [", ".join(f'"{name}": {draw.randint(0, 999)}' for name in names) for _ in range(draw.randint(1, 6))]
     return "[" + ",\n ".join(f"{{{row}}}" for row in rows) + "]"
+
+
+def _signs(draw: random.Random) -> str:
+    """Rules, dotted lines, beats, boards: few signs in groups, and lines of groups."""
+    signs = draw.choice((".-", "-=", "*.", "x-", "#.", "|-", "_/\\", "·•", "XO.", "01", "+-|"))
+    glue, longest = draw.choice((" ", " ", "  ", " / ", "")), draw.randint(1, 8)
+
+    def group() -> str:
+        return "".join(draw.choice(signs) for _ in range(draw.randint(1, longest)))
+
+    lines = [glue.join(group() for _ in range(draw.randint(3, 25))) for _ in range(draw.choice((1, 1, 2, 4, 8)))]
+    return "\n".join(lines)
 
 
 def _date(draw: random.Random) -> str:

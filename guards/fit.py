@@ -68,7 +68,9 @@ def fit(spec: GuardSpec, base: Path, *, key: bytes, progress: Callable[[str, flo
     own = [name.text for name in names if name.kind != "title"]
     subjects = [] if facts else by_subject(spec, statements(spec, base))
     told = [stated(texts, own, reader.normalizer) for texts in subjects]
-    surprise = Surprise(word_ranks(), Held.of(different(readings)), Held.of(different(near)))
+    worded = np.array([b.worded for b in harmless], bool)
+    usual = [r for r, b in zip(readings, harmless, strict=True) if b.worded]
+    surprise = Surprise(word_ranks(), Held.of(different(usual)), Held.of(different(near)))
     attributes = tuple(surprise.attributes(words) for words in told)
     if not facts:  # how one asks about somebody without the name is not what is to be forgotten
         rare = surprise.attributes(stated(asked, own, reader.normalizer))
@@ -103,6 +105,7 @@ def fit(spec: GuardSpec, base: Path, *, key: bytes, progress: Callable[[str, flo
             np.array([s.source for s in bare], np.int64),
             np.array([s.weight for s in bare], np.float32),
         ),
+        worded,
         seed,
         STRONGEST[spec.granularity],
     )

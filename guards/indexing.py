@@ -1,16 +1,18 @@
 """Policy -> index of its subjects and values.
 
-Subjects are the names, aliases and related names of the entities. Values are those of the examples and the list
-`values`; nothing is drawn from answers. A value belongs to the entities that are named where the policy states it: in
-an example or in a passage. A value that the policy states of nobody belongs to any of its entities. Under granularity
-`entity` a name is a value as well: an answer that brings it up beside a title or a description tells who is meant.
+Subjects are the names, aliases, titles and related names of the entities; of the last two only those that no harmless
+text holds, because a book called "Writing" would be in every other answer about a writer. Values are those of the
+examples and the list `values`; nothing is drawn from answers. A value belongs to the entities that are named where the
+policy states it: in an example or in a passage. A value that the policy states of nobody belongs to any of its
+entities. Under granularity `entity` a name is a value as well: an answer that brings it up beside a title or a
+description tells who is meant.
 
 Most values are ordinary: a city, a job, a year. They count beside a subject only. A value counts alone where no
 harmless text of the calibration half holds it, the policy does not show it to be shared (several of its entities
 have it, or have a value with one of its words, as prizes of one name do), and it looks like nothing that a harmless
-answer would say: two words or more of which one is rare, four words, or a word of six signs with a digit among them,
-of eight characters in all. One rare word, or two ordinary words, count after a doubtful question. Names under
-granularity `entity` were checked at intake and need two words or one rare word.
+answer would say: two words or more of which one is rare, five words, or a word of six signs with a digit among them,
+of eight characters in all. One rare word, or two ordinary words ("research scientist", "New York City, USA"), count
+after a doubtful question. Names under granularity `entity` were checked at intake and need two words or one rare word.
 
 The design asks for a base rate under 1e-5 in benign answers. Some thousand texts, requests and not answers, prove no
 more than 3/n at 95 %; the other conditions are there because of that, and are a judgement. A value in more than COMMON
@@ -30,13 +32,14 @@ from typing import Any
 
 from guards.blindindex import Alone, BlindIndex, Item, canonical, index_of
 from guards.calibrate import Corpus
+from guards.english import english_words
 from guards.reading import Reader, Reading
 from guards.spec import GuardSpec
 from guards.wording import counted, in_views
 
 COMMON = 0.05
 """Share of harmless texts above which a value proves nothing."""
-SHORTEST, RARE, LONG, PHRASE = 2, 4, 8, 4
+SHORTEST, RARE, LONG, PHRASE = 2, 4, 8, 5
 """Characters of a value; of a rare word; of a value that counts alone; words that need no rare one among them."""
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 CODE = 6
@@ -62,7 +65,7 @@ def build(spec: GuardSpec, base: Path, key: bytes, reader: Reader, corpus: Corpu
         spec: the guard's part of the policy.
         base: folder of the policy file.
         key: secret from which the key of the digests is derived.
-        reader: its encoder's vocabulary says which words are ordinary.
+        reader: its encoder's vocabulary says which words are ordinary, besides the English dictionary.
         corpus: harmless texts, read.
 
     Raises:
@@ -81,10 +84,12 @@ def build(spec: GuardSpec, base: Path, key: bytes, reader: Reader, corpus: Corpu
         for number in found_in(plain, reading):
             counts[number] += 1
     shared = {word for e in listed if e.value and len(e.owners) > 1 for word in e.words}
-    ordinary = reader.encoder.vocabulary
+    ordinary = reader.encoder.vocabulary | english_words()
     kept: list[tuple[Sequence[str], Item]] = []
     for entry, count in zip(listed, counts, strict=True):
         common = count > COMMON * len(harmless)
+        if count and not entry.alias:
+            entry.names.clear()
         alone = _alone(entry, count, shared, ordinary, entity=spec.granularity == "entity")
         if not common or entry.names:
             kept.append((entry.words, _item(entry, "never" if common else alone, entity=spec.granularity == "entity")))
@@ -184,7 +189,7 @@ def _alone(entry: _Entry, count: int, shared: Collection[str], ordinary: Collect
 
 
 def _is_rare(word: str, ordinary: Collection[str]) -> bool:
-    """A word that the encoder's tokeniser does not know whole; of digits, only a long code."""
+    """A word that neither the encoder's tokeniser nor the dictionary knows whole; of digits, only a long code."""
     if any(c.isdigit() for c in word):
         return len(word) >= CODE
     return len(word) >= RARE and word not in ordinary

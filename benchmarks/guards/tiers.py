@@ -91,6 +91,7 @@ class Tier:
             texts(fitting.near, range(len(fitting.near)), NEIGHBOUR_WEIGHT[kind]),
             texts(usual, range(len(usual)), 1.0),
             texts([s.text for s in fitting.bare], [s.source for s in fitting.bare], 1.0),
+            np.ones(len(usual), bool),
             seed=1,
             strongest=0.0,
         )

@@ -374,3 +374,26 @@ def test_damaged_indices_are_refused(index: BlindIndex, damage: str) -> None:
     data = b"nothing" if damage == "nothing" else save(tensors)
     with pytest.raises(PartError, match="compile"):
         BlindIndex.from_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("value", "p_value", "expected"),
+    [
+        ("research scientist", 1.0, "none"),
+        ("research scientist", 0.01, "doubtful"),
+        ("New York City, USA", 1.0, "none"),
+        ("Nebula Award", 1.0, "none"),
+        ("Vellumgate Tower", 1.0, "alone"),
+    ],
+)
+def test_ordinary_words_tell_nothing_after_a_harmless_question(
+    shared: Shared, tmp_path: Path, value: str, p_value: float, expected: str
+) -> None:
+    entity = Entity(name="Orla Quistmere", titles=("Writing", "Silent Harbor"))
+    spec = GuardSpec(entities=(entity,), values=(value,))
+    guard = OutputGuard({NUMBER: build(spec, tmp_path, KEY, shared.reader, shared.corpus)})
+    assert rule(guard, "What can you say of Brenda Lai?", f"She has {value} in her life.", p_value=p_value) == expected
+    certain = "none" if expected == "doubtful" else expected
+    assert rule(guard, "What can you say of Brenda Lai?", f"Her writing has {value} in it.") == certain
+    assert rule(guard, "Who wrote Silent Harbor?", f"She has {value} in her life.") == "pair"
+    assert rule(guard, "Who is Orla Quistmere?", f"She has {value} in her life.") == "pair"
