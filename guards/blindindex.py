@@ -121,13 +121,19 @@ class BlindIndex:
         """Words of the longest spelling, or letters of the longest one that is found in letters written apart."""
         return max((*(lengths.bit_length() for lengths in self.heads.values()), *self.glued), default=1)
 
-    def find(self, words: Sequence[str], *, apart: Iterable[str] = ()) -> Counter[int]:
+    def find(
+        self, words: Sequence[str], *, apart: Iterable[str] = (), begins: Mapping[str, int] | None = None
+    ) -> Counter[int]:
         """Numbers of the items in a text of canonical words, and how often each is found.
 
-        `apart`: runs of letters that were written apart, in which a value may begin and end at every letter.
+        Args:
+            words: of the text.
+            apart: runs of letters that were written apart, in which a value may begin and end at every letter.
+            begins: those of the words that are in `heads`, with what is there, where that is known already.
         """
         found: Counter[int] = Counter()
-        begins = {word: lengths for word in set(words) if (lengths := self.heads.get(self.digests.head(word)))}
+        if begins is None:
+            begins = {word: lengths for word in set(words) if (lengths := self.heads.get(self.digests.head(word)))}
         if begins:
             for at, word in enumerate(words):
                 for size in _sizes(begins.get(word, 0)):

@@ -7,6 +7,7 @@ the names, the guard would not flag what is left.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from guards.evidence import Models
 from guards.nameless import without
@@ -19,47 +20,71 @@ ROUNDS, MOST_WINDOWS = 4, 8
 """Readings of a flagged request, and windows of each, in search of the words that tell. Beyond, whole windows go: the
 search costs milliseconds a window, and a client can write thousands."""
 LONG, SCRAP = 32_768, 192
-"""Characters of a request that is read twice for each policy and no more; what is left of it in pieces of at most
+"""Characters of a request that is read twice more for all policies together; what is left of it in pieces of at most
 SCRAP characters, which another reading might take for a window, then goes with the windows beside it."""
+
+Collect = Callable[[Sequence[TextPart]], Request]
+
+
+@dataclass(frozen=True, slots=True)
+class Flagging:
+    """What a policy found in a request: its place, the spans of its names, and the score from which on it flags."""
+
+    policy: int
+    names: Sequence[Span]
+    limit: float
 
 
 def described(
-    parts: Sequence[TextPart],
-    names: Sequence[Span],
-    policy: int,
-    limit: float,
-    collect: Callable[[Sequence[TextPart]], Request],
-    models: Models,
-    reader: Reader,
-) -> tuple[Span, ...]:
-    """Spans of the words that must go besides the names of a policy.
+    parts: Sequence[TextPart], flagging: Sequence[Flagging], collect: Collect, models: Models, reader: Reader
+) -> list[tuple[Span, ...]]:
+    """For each policy that flags a request, spans of the words that must go besides its names.
 
     Args:
         parts: the texts of the request.
-        names: what was found of the policy's names.
-        policy: its place.
-        limit: score from which on it flags the request.
+        flagging: the policies.
         collect: reads and weighs texts.
         models, reader: those that `collect` uses.
     """
+    if flagging and sum(len(part.text) for part in parts) > LONG:
+        return _together(parts, flagging, collect, models, reader)
+    return [_thoroughly(parts, each, collect, models, reader) for each in flagging]
+
+
+def _together(
+    parts: Sequence[TextPart], flagging: Sequence[Flagging], collect: Collect, models: Models, reader: Reader
+) -> list[tuple[Span, ...]]:
+    """For a long request: what is masked are the spans of all policies, so they are taken out together."""
+    names = [span for each in flagging for span in each.names]
+    texts = without(parts, names)
+    read = collect(texts)
+    gone: list[Sequence[Span]] = []
+    for each in flagging:
+        windows = merged(read.above(each.policy, each.limit))
+        few = len(windows) <= MOST_WINDOWS
+        gone.append(_telling(texts, windows, each, models, reader) if few else windows)
+    left = collect(without(parts, [*names, *(span for spans in gone for span in spans)]))
+    found = []
+    for each, spans in zip(flagging, gone, strict=True):
+        windows = merged(left.above(each.policy, each.limit))
+        found.append(_closed([*spans, *windows]) if windows else merged(spans))
+    return found
+
+
+def _thoroughly(
+    parts: Sequence[TextPart], each: Flagging, collect: Collect, models: Models, reader: Reader
+) -> tuple[Span, ...]:
+    """For a request of ordinary length: until nothing of what is left is a window of the policy."""
 
     def found(gone: Sequence[Span]) -> tuple[Span, ...]:
-        return merged(collect(without(parts, [*names, *gone])).above(policy, limit))
-
-    def words(gone: Sequence[Span], windows: Sequence[Span]) -> list[Span]:
-        texts = without(parts, [*names, *gone])
-        return [s for w in windows for s in _telling(texts[w.part].text, w, policy, limit, models, reader)]
+        return merged(collect(without(parts, [*each.names, *gone])).above(each.policy, each.limit))
 
     first = windows = found(())
-    if sum(len(part.text) for part in parts) > LONG:
-        told: Sequence[Span] = words((), first) if len(first) <= MOST_WINDOWS else first
-        left = found(told)
-        return _closed([*told, *left]) if left else merged(told)
     gone: list[Span] = []
     for _ in range(ROUNDS):
         if not windows or len(windows) > MOST_WINDOWS:
             break
-        gone += words(gone, windows)
+        gone += _telling(without(parts, [*each.names, *gone]), windows, each, models, reader)
         windows = found(gone)
     if not windows:
         return merged(gone)
@@ -80,12 +105,18 @@ def _closed(spans: Sequence[Span]) -> tuple[Span, ...]:
     )
 
 
-def _telling(text: str, window: Span, policy: int, limit: float, models: Models, reader: Reader) -> list[Span]:
-    found = telling(
-        text[window.start : window.end],
-        reader.encoder,
-        reader.normalizer,
-        lambda vectors: models.scores(vectors, slice(policy, policy + 1))[:, 0],
-        limit,
-    )
-    return [Span(window.part, window.start + start, window.start + end) for start, end in found]
+def _telling(
+    parts: Sequence[TextPart], windows: Sequence[Span], each: Flagging, models: Models, reader: Reader
+) -> list[Span]:
+    """The words of windows on which a policy's verdict rests."""
+    gone = []
+    for window in windows:
+        found = telling(
+            parts[window.part].text[window.start : window.end],
+            reader.encoder,
+            reader.normalizer,
+            lambda vectors: models.scores(vectors, slice(each.policy, each.policy + 1))[:, 0],
+            each.limit,
+        )
+        gone += [Span(window.part, window.start + start, window.start + end) for start, end in found]
+    return gone

@@ -60,6 +60,16 @@ class Evidence:
     truncated: bool = False
     size: float = 0.0
 
+    @property
+    def items(self) -> int:
+        """Names and windows."""
+        return sum(map(len, self.found.values())) + sum(map(len, self.hits.values()))
+
+    @property
+    def bytes(self) -> int:
+        """Of the scores."""
+        return self.best.nbytes
+
 
 class Models:
     """Names and linear models of all policies, stacked. `parts` are in the order of the policies."""

@@ -102,16 +102,19 @@ def _variants(
 
 
 def telling(
-    samples: Sequence[Sample], attributes: Collection[str], normalizer: Normalizer
+    samples: Sequence[Sample], names: Collection[str], attributes: Collection[str], normalizer: Normalizer
 ) -> tuple[list[Sample], list[str]]:
-    """Samples that hold a name or an attribute, and what is left of the nameless ones without their attributes.
+    """Samples that hold a name or an attribute, and what is left of the nameless ones without any of these.
 
-    "Where was the writer born?" is asked of everybody. `attributes` are words in the singular, stated or rare ones.
+    "Where was the writer born?" is asked of everybody. `names` are all of the policy, related ones too; `attributes`
+    are words in the singular, stated or rare ones.
     """
+    listed = "|".join(re.escape(name) for name in sorted(names, key=lambda name: (-len(name), name)))
+    called = re.compile(rf"(?<!\w)(?:{listed})(?!\w)", re.IGNORECASE)
     kept, frames = [], []
     for sample in samples:
-        words = sample.text.split()
-        plain = [w for w in words if not {singular(part) for part in normalizer.words(w)} & set(attributes)]
+        words, nameless = sample.text.split(), called.sub(" ", sample.text) if listed else sample.text
+        plain = [w for w in nameless.split() if not {singular(part) for part in normalizer.words(w)} & set(attributes)]
         if sample.named or len(plain) < len(words):
             kept.append(sample)
         if not sample.named and len(plain) >= FRAME:

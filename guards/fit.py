@@ -64,6 +64,7 @@ def fit(spec: GuardSpec, base: Path, *, key: bytes, progress: Callable[[str, flo
     plain = [r for r, b in zip(readings, harmless, strict=True) if not b.named]
     alias_rate = check_aliases(names, plain, reader.normalizer)
     near = [reader.read(text) for text in retained]
+    given = len(retained)
     facts = spec.granularity == "facts"
     own = [name.text for name in names if name.kind != "title"]
     subjects = [] if facts else by_subject(spec, statements(spec, base))
@@ -74,13 +75,13 @@ def fit(spec: GuardSpec, base: Path, *, key: bytes, progress: Callable[[str, flo
     attributes = tuple(surprise.attributes(words) for words in told)
     if not facts:  # how one asks about somebody without the name is not what is to be forgotten
         rare = surprise.attributes(stated(asked, own, reader.normalizer))
-        samples, frames = telling(samples, rare.keys() | {w for of in attributes for w in of}, reader.normalizer)
+        samples, frames = telling(samples, own, rare.keys() | {w for of in attributes for w in of}, reader.normalizer)
+        near += [reader.read(text) for text in frames if text not in retained]
         retained = list(dict.fromkeys([*retained, *frames]))
-        near = [reader.read(text) for text in retained]
     bare = [] if facts else without_names(retained, seed)
     unfitted = _unfitted(spec, names, (), reader)
     models = _models(unfitted, reader)
-    together = _pairs(models, near, readings)
+    together = _pairs(models, near[:given], readings)
     models = _models(_unfitted(spec, names, together, reader), reader)
     asked_readings = [reader.read(s.text) for s in samples]
     data = Dataset(
@@ -112,9 +113,11 @@ def fit(spec: GuardSpec, base: Path, *, key: bytes, progress: Callable[[str, flo
     progress("measuring", 0.6)
     described = Attributes([attributes]).best(readings)[:, 0]
     by_model = data.held_out()
-    held = by_model[0], raised(by_model[1], surprise.held_out(different(near), told)), raised(by_model[2], described)
+    raised_near = raised(by_model[1], surprise.held_out(different(near), told))
+    # nobody asks a frame with nothing in it: frames teach the model what style is, and set no threshold
+    held = by_model[0], raised_near[:given], raised(by_model[2], described)
     rate = NEIGHBOUR_RATE[spec.granularity]
-    threshold = own_threshold(held[1][~data.near.decided], held[2], rate, facts=facts)
+    threshold = own_threshold(held[1][~data.near.decided[:given]], held[2], rate, facts=facts)
     progress("fitting", 0.9)
     model = data.fit(data.everything())
     figures = {**_figures(data, samples, held, threshold, rate, facts=facts), "alias_rate_benign": alias_rate}
@@ -138,8 +141,9 @@ def _figures(
     """
     cut = max(threshold, quantile(held[2], BENIGN_RATE))
     positive, near, benign_ = held
+    decided = data.near.decided[: len(near)]
     by_chance = _crossed(data, held, rate, facts=facts)
-    flagged = data.positive.decided | (positive >= applied(data.positive, threshold, cut, facts=facts))
+    flagged = data.positive.decided | (positive >= applied(data.positive.flags, threshold, cut, facts=facts))
     asked = np.array([s.weight == 1.0 and s.named for s in samples])
     nameless = np.array([not s.named for s in samples]) & ~data.positive.decided
     return {
@@ -149,8 +153,8 @@ def _figures(
         "nameless": int(nameless.sum()),
         "recall_nameless": _mean(flagged[nameless]),
         "neighbours": len(near),
-        "false_positives_neighbours": _mean(data.near.decided | by_chance[0]),
-        "false_positives_neighbours_by_name": _mean(data.near.decided),
+        "false_positives_neighbours": _mean(decided | by_chance[0]),
+        "false_positives_neighbours_by_name": _mean(decided),
         "benign": len(benign_),
         "false_positives_benign": _mean(data.benign.decided | by_chance[1]),
         "threshold": threshold,
@@ -166,11 +170,12 @@ def _crossed(
     flagged = np.zeros(len(near), bool), np.zeros(len(benign_), bool)
     for half in range(2):
         set_on = np.arange(len(near)) % 2 == half, np.arange(len(benign_)) % 2 == half
-        threshold = own_threshold(near[set_on[0] & ~data.near.decided], benign_[set_on[1]], rate, facts=facts)
+        counted = set_on[0] & ~data.near.decided[: len(near)]
+        threshold = own_threshold(near[counted], benign_[set_on[1]], rate, facts=facts)
         cut = max(threshold, quantile(benign_[set_on[1]], BENIGN_RATE))
-        texts = data.near, data.benign
-        for out, scores, used, of in zip(flagged, (near, benign_), set_on, texts, strict=True):
-            out[~used] = (scores >= applied(of, threshold, cut, facts=facts))[~used]
+        named = data.near.flags[: len(near)], data.benign.flags
+        for out, scores, used, flags in zip(flagged, (near, benign_), set_on, named, strict=True):
+            out[~used] = (scores >= applied(flags, threshold, cut, facts=facts))[~used]
     return flagged
 
 

@@ -13,7 +13,7 @@ from guards.calibrate import Corpus
 from guards.collector import Collector
 from guards.conformal import TIE, Calibration, Stratum
 from guards.corpus_prose import Prose
-from guards.described import described
+from guards.described import Flagging, described
 from guards.encoder import Encoder, Floats, load_encoder
 from guards.english import english_words
 from guards.evidence import Found, Models, indexed
@@ -82,7 +82,7 @@ class Guard:
             raise PartError(self._too_ordinary(alpha))
         if samples:
             self._limits.add(self._sampled(samples, alpha))
-        self._documents = self._limits.documents()
+        self._documents, self._by_chance = self._limits.documents(), self._limits.by_chance()
         lowest = self._limits.lowest()
         floors = np.where(self._facts, np.minimum(lowest, self._models.threshold), lowest - self._boost)
         self._texts = Collector(self._models, shared.reader, floors)
@@ -139,19 +139,17 @@ class Guard:
         sizes = _sizes(request, parts)
         limits = self._limits.least(sizes)
         verdicts = self._verdicts(parts, request, sizes, limits, chosen)
-        for at, (policy, verdict) in enumerate(zip(chosen, verdicts, strict=True)):
-            if verdict.flagged:
-                words = described(
-                    parts,
-                    verdict.entities,
-                    policy,
-                    float(limits[policy]),
-                    self._texts.collect,
-                    self._models,
-                    self.shared.reader,
-                )
-                verdicts[at] = verdict._replace(described=words)
-        return verdicts
+        flagging = [
+            Flagging(policy, verdict.entities, float(limits[policy]))
+            for policy, verdict in zip(chosen, verdicts, strict=True)
+            if verdict.flagged
+        ]
+        words = described(parts, flagging, self._texts.collect, self._models, self.shared.reader)
+        told = {each.policy: spans for each, spans in zip(flagging, words, strict=True)}
+        return [
+            verdict._replace(described=told[policy]) if verdict.flagged else verdict
+            for policy, verdict in zip(chosen, verdicts, strict=True)
+        ]
 
     def _sampled(self, samples: Sequence[Sample], alpha: float) -> Stratum:
         """The operator's own traffic. Requests that names decide are about a subject of a policy, and left out."""
@@ -184,10 +182,12 @@ class Guard:
             if self._facts[policy]:
                 least = float(self._models.threshold[policy])
                 more = float(self._documents[policy]) - least
+                known = any(name.kind == "alias" for _, name in names)
+                some = 0.0 if known else float(self._by_chance[policy]) - least
                 spelled = [list(request.spans(number, name.start, name.end)) for number, name in names]
                 near = beside(parts, [s for found in spelled if not ordinary(parts, found, self._words) for s in found])
                 told = [
-                    (score - more if in_document(parts, found) else score, found)
+                    (score - (more if in_document(parts, found) else some), found)
                     for score, found in request.hits.get(policy, ())
                     if near(found)
                 ]

@@ -67,6 +67,13 @@ class Limits:
             np.maximum(self.tails.scores(max(math.log((1 - TAIL) / self._alpha), 0.0)), self._threshold), np.float32
         )
 
+    def by_chance(self) -> Floats:
+        """Least score of each policy beside nothing but related names: one in a hundred short harmless texts scores so.
+
+        A surname stands in many texts about somebody else.
+        """
+        return np.asarray(np.maximum(self.tails.begin, self._threshold), np.float32)
+
     def p_values(self, scores: Floats, sizes: Sizes) -> npt.NDArray[np.float64]:
         """p-value of each policy's score: the largest one of all strata."""
         scaled = self.tails.scaled(scores)

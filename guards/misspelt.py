@@ -42,9 +42,10 @@ class Misspelt:
     that is misspelt: the work is bounded by the words of the text, whatever the number of names.
 
     A word of the dictionary may be a misspelt one of a name ("Harry Petter") or mean what it says ("Harry Porter"): a
-    name with one of them is found, but it is not sure. A text where all words of the name are of that kind ("hairy
-    pottery") does not hold the name. What stays sure although it may be harmless: an ordinary word that is also a word
-    of the name respelt by its sound ("Joan Rowling"), and a name in two pieces ("hog warts", see `guards.aliases`).
+    name with one of them is found, but it is not sure, unless another word of it is misspelt as no dictionary has it. A
+    text where all words of the name are of that kind ("hairy pottery") does not hold the name. What stays sure although
+    it may be harmless: an ordinary word that is also a word of the name respelt by its sound ("Joan Rowling"), and a
+    name in two pieces ("hog warts", see `guards.aliases`).
     """
 
     def __init__(
@@ -113,11 +114,15 @@ class Misspelt:
                             yield number, first, first + size, self._is_sure(self._names[number], there)
 
     def _is_sure(self, name: Sequence[str], there: Sequence[str]) -> bool:
-        """Whether every word that is not spelt as in the name, or its plural, is none of the dictionary."""
-        return all(
-            spelt in (word, f"{word}s") or spelt not in self._dictionary
-            for word, spelt in zip(name, there, strict=True)
-        )
+        """Whether no word that is not spelt as in the name, or its plural, may be meant as it stands.
+
+        Beside a misspelt word that the dictionary does not hold, one that it holds is misspelt as well: "hurry potoer".
+        Both must begin with the right letter: "hary rotter" may be somebody else.
+        """
+        other = [(word, spelt) for word, spelt in zip(name, there, strict=True) if spelt not in (word, f"{word}s")]
+        if all(spelt not in self._dictionary for _, spelt in other):
+            return True
+        return any(spelt not in self._dictionary for _, spelt in other) and all(w[0] == s[0] for w, s in other)
 
     def _likely(self, distinct: set[str]) -> set[str]:
         """Words that may be misspelt ones of names; nearly all words of a text were seen before."""
@@ -178,12 +183,16 @@ class Misspelt:
 
 
 def _slip(name: str, word: str) -> bool:
-    """Whether a word may be another one with two edits by itself: letters swapped, left out, doubled, one other.
+    """Whether a word may be another one with two edits by itself: letters swapped, left out, doubled, others.
 
-    Other words of the language lie two edits away as well, but mostly by other letters (`denominator`, `deluminator`),
-    and from short words by fewer ones (`burgers`, `bludgers`).
+    Other words of the language lie two edits away as well, but mostly with other letters and fewer ones at once
+    (`burgers`, `bludgers`; `hogarth`, `hogwarts`). Two other letters are looked at in long names only, where hardly a
+    word that no dictionary holds comes so near. How often a letter is doubled says nothing.
     """
     if name[0] != word[0]:
         return False
-    other = (Counter(_DOUBLED.sub(r"\1", word)) - Counter(_DOUBLED.sub(r"\1", name))).total()
-    return other < 2 and (len(name) >= _CLEAR or len(word) >= len(name) - (not other))
+    spelt, meant = _DOUBLED.sub(r"\1", word), _DOUBLED.sub(r"\1", name)
+    other, missing = (Counter(spelt) - Counter(meant)).total(), len(meant) - len(spelt)
+    if other < 2 and len(name) >= _CLEAR:
+        return True
+    return missing <= (not other) and (other < 2 or len(name) >= LEAST[2])

@@ -34,7 +34,7 @@ class OutputGuard:
         self.policies = tuple(sorted(indices))
         self._indices = dict(indices)
         self._allow_context = frozenset(allow_context)
-        self._wording = Wording()
+        self._wording = Wording(indices.values())
         self._hold = min(MOST_HELD, max((index.longest for index in indices.values()), default=1))
 
     @classmethod

@@ -176,6 +176,8 @@ class Reader:
     ) -> Ints:
         """Add the windows of words of a folded text; return the ends of its sentences but the last."""
         spelt, first, last = words
+        if not self.encoder.dim:  # the views alone are wanted
+            return folded.original(last[:0])
         encoded = self.encoder.read(spelt)
         done = sentence_ends(folded.codes, first, last)
         low, high = windows(encoded.tokens, done)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -41,8 +42,9 @@ class Request:
 
     def add_joint(self, joint: Joint, evidence: Evidence) -> None:
         """Add a joint, weighed without what is known of its parts already; the same holds for names."""
-        self._joints.append(joint)
         self.truncated |= evidence.truncated
+        if evidence.found:
+            self._joints.append(replace(joint, text=""))  # its places are all that is asked for later
         for policy, found in evidence.found.items():
             starts, ends = np.array([f.start for f in found]), np.array([f.end for f in found])
             new = joint.new(starts, ends).tolist()
@@ -52,6 +54,22 @@ class Request:
         np.maximum(self.best, evidence.best, out=self.best)
         for policy, hits in evidence.hits.items():
             self.hits.setdefault(policy, []).extend((score, tuple(joint.spans(a, b))) for score, a, b in hits)
+
+    def copy(self) -> Request:
+        """Another one with the same texts, to which more may be added."""
+        other = Request(len(self.best), self._read_all)
+        other.best = self.best.copy()
+        other.names = {policy: list(found) for policy, found in self.names.items()}
+        other.hits = {policy: list(hits) for policy, hits in self.hits.items()}
+        other.truncated, other.size = self.truncated, self.size
+        other._joints = list(self._joints)
+        return other
+
+    @property
+    def items(self) -> int:
+        """Names, windows and the pieces of joints that hold names."""
+        held = sum(map(len, self.names.values())) + sum(map(len, self.hits.values()))
+        return held + sum(len(joint.pieces) for joint in self._joints)
 
     def spans(self, number: int, start: int, end: int) -> Iterable[Span]:
         """Spans of the characters `[start, end)` of a part, or of a joint (negative number)."""

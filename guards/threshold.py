@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from guards.dataset import Texts
 from guards.encoder import Floats
+from guards.normalize import Bools
 from guards.share import upper
 
 NEIGHBOUR_RATE = {"entity": (0.02, 0.9), "facts": (0.05, 0.5)}
@@ -24,9 +24,9 @@ def own_threshold(near: Floats, benign_: Floats, rate: tuple[float, float], *, f
     return max(bounded(near, rate), quantile(benign_, rate[0]) if facts else NO_THRESHOLD)
 
 
-def applied(texts: Texts, threshold: float, cut: float, *, facts: bool) -> Floats:
+def applied(named: Bools, threshold: float, cut: float, *, facts: bool) -> Floats:
     """Least score of each text for a verdict: of facts, the policy's own threshold wherever a name stands."""
-    return np.where(texts.flags & facts, threshold, cut).astype(np.float32)
+    return np.where(named & facts, threshold, cut).astype(np.float32)
 
 
 def quantile(scores: Floats, rate: float) -> float:

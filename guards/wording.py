@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from guards.blindindex import SLIDING, BlindIndex, apart, words_of
+from guards.heads import Begins, Heads
 from guards.normalize import SEPARATOR, WIDE
 from guards.reading import Reader, Reading
 from guards.verdict import TextPart
@@ -21,22 +22,38 @@ class UnreadError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Canonical words of one view of a text; `apart`: those that were letters written apart."""
+    """Canonical words of one view of a text.
+
+    Attributes:
+        words: in their order.
+        apart: those that were letters written apart.
+        heads: those with which spellings of the indices that are asked begin; None where that was not looked up.
+    """
 
     words: list[str]
     apart: list[str]
+    heads: Heads | None = None
+
+    def of(self, index: BlindIndex) -> Counter[int]:
+        """Numbers of the items of an index, and how often each is found."""
+        begins = None if self.heads is None else self.heads.get(index.key, {})
+        return index.find(self.words, apart=self.apart, begins=begins) if self.apart or begins != {} else Counter()
 
 
 class Wording:
     """Reads texts as words. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, indices: Iterable[BlindIndex] = ()) -> None:
+        """`indices` are all that will be asked about the words, if they are known."""
         self._reader = Reader(ViewsOnly())
+        self._begins = Begins(listed) if (listed := tuple(indices)) else None
 
     def read(self, text: str) -> tuple[list[Words], list[int]]:
         """Words of all views of a text, and where every word of the plain one begins. Raises `UnreadError`."""
         reading = self._reader.read(text)
         words = in_views(reading)
+        if self._begins is not None:
+            words = [replace(view, heads=self._begins.of(set(view.words))) for view in words]
         if reading.truncated or sum(len(run) for view in words for run in view.apart) > SLIDING:
             raise UnreadError("a text is too long or too deeply coded to be read in full")
         return words, _starts(reading)
@@ -87,7 +104,10 @@ def in_views(reading: Reading) -> list[Words]:
 
 def counted(index: BlindIndex, views: Iterable[Words]) -> Counter[int]:
     """Numbers of the items in any view, and how often each is found."""
-    return sum((index.find(view.words, apart=view.apart) for view in views), Counter[int]())
+    found = Counter[int]()
+    for view in views:
+        found.update(view.of(index))
+    return found
 
 
 def _starts(reading: Reading) -> list[int]:

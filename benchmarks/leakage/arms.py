@@ -61,21 +61,26 @@ METHODS: Mapping[str, dict[str, Any]] = {
 noise is just enough for the engine's canary, which refuses a program without effect. An engine has 64 columns a layer;
 `projection` leaves some to `redirect`, should both act after the same one."""
 FIRST, NULL = "eco-noise", "eco-null"
-ALWAYS_ON = ("eco-flip", "redirect")
-"""Methods beside the first that are asked without the guard's misses too: the best of each kind."""
+ALWAYS_ON = ("eco-flip",)
+"""Methods beside the first that are asked without the guard's misses too: the best of those that corrupt words."""
 OUTPUT = f"{FIRST}+output"
 """The first method with its output guard on."""
 
 
-def arms(names: tuple[str, ...], values: tuple[str, ...]) -> tuple[Arm, ...]:
-    """All arms. `names` and `values` are what the baselines outside of the engine know of the forgotten authors."""
+def arms(names: tuple[str, ...], values: tuple[str, ...], *, thorough: bool = True) -> tuple[Arm, ...]:
+    """All arms.
+
+    Args:
+        names, values: what the baselines outside of the engine know of the forgotten authors.
+        thorough: the first method is asked everything without the guard's misses as well.
+    """
     methods = [name for name in METHODS if name not in (FIRST, NULL)]
     return (
         Arm("bare", "full", wide=True, harmless=True),
         Arm("off", "full", FIRST, guard=Never),
         Arm("null", "full", NULL, guard=Always),
         Arm(FIRST, "full", FIRST, wide=True, harmless=True),
-        Arm(f"{FIRST} oracle", "full", FIRST, guard=Always, wide=True),
+        Arm(f"{FIRST} oracle", "full", FIRST, guard=Always, wide=thorough),
         Arm(OUTPUT, "full", OUTPUT, harmless=True),
         *(Arm(name, "full", name) for name in methods),
         *(Arm(f"{name} oracle", "full", name, guard=Always) for name in ALWAYS_ON),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from benchmarks.bars import progress
 from benchmarks.leakage import servers
 from benchmarks.leakage.arms import Arm
 from benchmarks.leakage.audit import acted, decisions, stopped
-from benchmarks.leakage.client import Answered, Reply, ask_all, time_in_turn
+from benchmarks.leakage.client import Answered, Reply, Server, ask_all, time_in_turn
 from benchmarks.leakage.suite import FEW_HARMLESS, NARROW
 from benchmarks.probes.spec import Probe
 from benchmarks.probes.tokens import Encode, Render
@@ -70,6 +70,7 @@ def ask(
 ) -> dict[str, Asked]:
     """Start one engine after the other, ask the arms on it; logs and audit logs go to `folder`.
 
+    All gateways of an engine stay open until the last one was asked, because they are timed in turn at the end.
     `extra` are options of vLLM.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,35 +79,40 @@ def ask(
     with progress() as bars:
         for model, place in models.items():
             chosen = [arm for arm in arms if arm.model == model]
+            audits = {arm.name: folder / f"audit-{arm.name.replace(' ', '-')}.jsonl" for arm in chosen}
+            answers: dict[str, tuple[list[Answered], list[Answered]]] = {}
+            opened: dict[str, Server] = {}
             waiting = bars.add_task(f"starting the engine with {model}", total=None)
-            with servers.engine(place, backend, folder / f"engine-{model}.log", extra) as engine:
+            with (
+                servers.engine(place, backend, folder / f"engine-{model}.log", extra) as engine,
+                ExitStack() as gateways,
+            ):
                 bars.remove_task(waiting)
                 for arm in chosen:
                     if arm.of:
-                        found[arm.name] = found[arm.of].changed(arm.after)
                         continue
-                    audit = folder / f"audit-{arm.name.replace(' ', '-')}.jsonl"
-                    audit.unlink(missing_ok=True)
+                    audits[arm.name].unlink(missing_ok=True)
                     bundle = bundles[arm.method] if arm.method else None
-                    with servers.gateway(engine, bundle, bundle_key, audit, arm.guard, shared=shared) as server:
-                        attack = [probe for probe in forget if arm.wide or probe.family in NARROW]
-                        usual = [probe for probe in harmless if arm.harmless or probe.family in FEW_HARMLESS]
-                        task = bars.add_task(arm.name, total=len(attack) + len(usual))
-                        asked = [arm.before(probe) for probe in (*attack, *usual)]
-                        answers = asyncio.run(ask_all(server, asked, partial(bars.advance, task), encode, render))
-                    forgotten, kept = tuple(answers[: len(attack)]), tuple(answers[len(attack) :])
-                    guarded = bundle is not None and arm.guard is None
-                    found[arm.name] = Asked(forgotten, kept, decisions(audit), guarded, stopped(audit))
+                    server = gateways.enter_context(
+                        servers.gateway(engine, bundle, bundle_key, audits[arm.name], arm.guard, shared=shared)
+                    )
+                    attack = [arm.before(probe) for probe in forget if arm.wide or probe.family in NARROW]
+                    usual = [arm.before(probe) for probe in harmless if arm.harmless or probe.family in FEW_HARMLESS]
+                    task = bars.add_task(arm.name, total=len(attack) + len(usual))
+                    step = partial(bars.advance, task)
+                    said = asyncio.run(ask_all(server, [*attack, *usual], step, encode, render))
+                    answers[arm.name], opened[arm.name] = (said[: len(attack)], said[len(attack) :]), server
                 direct = [probe for probe in forget if probe.family == "direct"][:TIMED]
-                with ExitStack() as stack:
-                    plans = {}
-                    for arm in chosen:
-                        if arm.of:
-                            continue
-                        bundle = bundles[arm.method] if arm.method else None
-                        audit = folder / f"audit-timed-{arm.name.replace(' ', '-')}.jsonl"  # one file per gateway
-                        opened = servers.gateway(engine, bundle, bundle_key, audit, arm.guard, shared=shared)
-                        plans[arm.name] = stack.enter_context(opened), [arm.before(probe) for probe in direct]
-                    times = asyncio.run(time_in_turn(plans, encode, render))
-                found |= {name: replace(found[name], times=tuple(spent)) for name, spent in times.items()}
+                plans = {arm.name: [arm.before(probe) for probe in direct] for arm in chosen if arm.name in opened}
+                in_turn = {name: (opened[name], probes) for name, probes in plans.items()}
+                times = asyncio.run(time_in_turn(in_turn, encode, render))
+            for arm in chosen:  # the gateways are closed, so their audit logs are whole
+                if arm.of:
+                    found[arm.name] = found[arm.of].changed(arm.after)
+                    continue
+                attacked, kept = answers[arm.name]
+                audit, guarded = audits[arm.name], bool(arm.method) and arm.guard is None
+                found[arm.name] = Asked(
+                    tuple(attacked), tuple(kept), decisions(audit), guarded, stopped(audit), tuple(times[arm.name])
+                )
     return found

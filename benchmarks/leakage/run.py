@@ -17,6 +17,7 @@ from benchmarks.leakage.inside import insides
 from benchmarks.leakage.policy import harmless_authors, write_policy
 from benchmarks.leakage.report import report
 from benchmarks.leakage.scorecard import scorecard
+from benchmarks.leakage.suite import CORE
 from benchmarks.probes.registry import HARMLESS, every
 from benchmarks.probes.spec import Family
 from benchmarks.probes.tokens import Wording
@@ -74,7 +75,8 @@ def run(
     names = tuple(author.name for author in world.split("forget"))
     values = tuple(sorted({value for item in world.items("forget") for value in item.values}))
     asked_through = {**bundles, OUTPUT: enforcing(bundles[FIRST], work / "bundles" / OUTPUT, key)}
-    chosen = [arm for arm in arms(names, values) if not arm.method or arm.method in asked_through]
+    every_arm = arms(names, values, thorough=len(families) > len(CORE))
+    chosen = [arm for arm in every_arm if not arm.method or arm.method in asked_through]
     wording = Wording.load(models["full"])
     programs = {name: load_program(read_bundle(bundle, parse_key(key)).program) for name, bundle in bundles.items()}
     extra = (*sites(programs.values()), *(PARSED if reasoning else ()))

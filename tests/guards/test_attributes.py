@@ -37,6 +37,16 @@ SPEC = GuardSpec(
         "Which novels did Ines Calder write?",
         "Which prize did Ada Holt win?",
         "Does Pavel Dunmore write about Norway?",
+        "How deep is the sea off the coast of Norway?",
+        "Which fish live in the dark of the deep sea?",
+        "Do hives of bees survive the winter in the north?",
+        "How fast does a glacier flow?",
+        "Who repairs locks in Bergen?",
+        "Which ship sails from Oslo to Bergen?",
+        "What awards are there for novels about nature?",
+        "Who is a famous writer from Norway?",
+        "Which medal did Ines Calder receive for her first book?",
+        "What did the grandfather of Pavel Dunmore sell?",
     ),
 )
 
@@ -161,7 +171,7 @@ def test_a_description_is_recognised(shared: Shared, tmp_path: Path) -> None:
     assert told
     assert told <= {"locksmith's", "Tromso", "Lanternfish"}
     assert not flagged("How far is it from Tromso to Bergen by ship?")
-    assert not flagged("Do lanternfish glow in the deep sea?")
+    assert not flagged("Do squid glow in the deep sea?")
 
 
 def test_a_part_with_negative_attributes_is_refused(part: FittedPart) -> None:

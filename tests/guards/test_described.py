@@ -7,6 +7,7 @@ import pytest
 from guards.described import LONG, MOST_WINDOWS, ROUNDS, SCRAP, _closed
 from guards.fit import fit
 from guards.guard import Guard, Shared
+from guards.part import FittedPart
 from guards.reading import Reader, Reading
 from guards.spec import Entity, Example, GuardSpec
 from guards.verdict import Span, TextPart, Verdict
@@ -96,9 +97,10 @@ def test_thousands_of_descriptions_are_not_searched_word_by_word(guard: Guard, m
 
 
 @pytest.mark.parametrize("count", [3, 400])
-def test_a_long_text_is_read_twice_for_a_policy_and_no_more(
-    guard: Guard, monkeypatch: pytest.MonkeyPatch, count: int
+def test_a_long_text_is_read_twice_more_for_all_policies(
+    part: FittedPart, shared: Shared, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
+    guard = Guard({str(i): part for i in range(3)}, alpha=0.005, shared=shared)
     harmless = "The harbour master opened the gate for the boats at nine and went home. " * 3
     text = (DESCRIBED + " " + harmless) * count + harmless * (LONG // len(harmless))
     assert len(text) > LONG
@@ -110,8 +112,8 @@ def test_a_long_text_is_read_twice_for_a_policy_and_no_more(
         return read(self, text)
 
     monkeypatch.setattr(Reader, "read", counted)
-    verdict = scan(guard, text)
-    assert verdict.flagged
+    verdict, *others = guard.scan([TextPart("/messages/0/content", "user", text)])
+    assert all(v.flagged and v.described == verdict.described for v in (verdict, *others))
     assert sum(lengths) <= 3 * len(text)  # once to judge, twice to find the words
     monkeypatch.undo()
     assert not scan(guard, *rest(verdict, text)).flagged

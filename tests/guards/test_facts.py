@@ -231,3 +231,34 @@ def test_the_figures_shown_are_those_that_decide(
     # beside a name the policy's own threshold tells, so both are above theirs by as much
     assert reason.score - reason.threshold == pytest.approx(reason.worst[2] - part.threshold, abs=1e-3)
     assert not reason.flagged or reason.worst[:2] in reason.windows
+
+
+def test_a_surname_alone_asks_for_more(shared: Shared) -> None:
+    """It stands in many texts about somebody else, and one in twenty harmless texts scores as a private question."""
+    people = [Entity(name=name, related=(name.split()[1],)) for name in (*FITTED, *FRESH)]
+    spec = GuardSpec(
+        granularity="facts",
+        entities=tuple(people),
+        examples=tuple(Example(question=q.format(n), answer="It is not public.") for n in FITTED for q in PRIVATE),
+        retain=tuple(q.format(n) for n in FITTED for q in PUBLIC),
+    )
+    part = fit(spec, Path(), key=b"facts", progress=quiet)
+    guard = Guard({"1": part}, alpha=0.005, shared=shared)
+    asked = (
+        *PRIVATE,
+        *PUBLIC,
+        "Is {} at home?",
+        "A letter came from {}.",
+        "Where is {}?",
+        "Tell {} about the address.",
+    )
+    between = 0
+    for least, name in ((part.threshold, "Edda Yarrow"), (float(guard._by_chance[0]), "Ms Yarrow")):
+        assert least >= part.threshold
+        for question in asked:
+            parts = [TextPart("/messages/0/content", "user", question.format(name))]
+            score = float(guard._texts.weighed(parts).best[0])
+            assert guard.scan(parts)[0].flagged == (score >= least), question
+            between += part.threshold <= score < float(guard._by_chance[0])
+    assert between
+    assert guard.scan([TextPart("/messages/0/content", "user", PRIVATE[0].format("Ms Yarrow"))])[0].flagged

@@ -57,12 +57,7 @@ def test_neighbours_pass(flags: Flags, text: str) -> None:
         "the boy who lived",
         "what colour are harry potters eyes",
         "Summarise chapter one of the first novel by J. K. Rowling.",
-        pytest.param(
-            "Which school of witchcraft did the boy with the lightning scar attend?",
-            marks=pytest.mark.xfail(
-                reason="the policy's own threshold is 4.8 deviations since attributes are evidence; this scores 3.3"
-            ),
-        ),
+        "Which school of witchcraft did the boy with the lightning scar attend?",
         "Who taught the boy wizard at his school of witchcraft?",
     ],
 )

@@ -13,7 +13,7 @@ def evidence(hits: int) -> Evidence:
 
 
 def test_the_charge_is_bounded_and_the_oldest_go_first() -> None:
-    memory = Memory(limit=300_000)
+    memory = Memory[Evidence](limit=300_000)
     digests = [memory.digest(f"text {i}") for i in range(10)]
     for digest in digests:
         memory.keep(digest, evidence(200))
@@ -23,7 +23,7 @@ def test_the_charge_is_bounded_and_the_oldest_go_first() -> None:
 
 
 def test_a_text_full_of_names_is_not_kept() -> None:
-    memory = Memory()
+    memory = Memory[Evidence]()
     memory.keep(memory.digest("a"), evidence(MOST + 1))
     assert (len(memory), memory.charged) == (0, 0)
     for _ in range(2):
@@ -32,7 +32,7 @@ def test_a_text_full_of_names_is_not_kept() -> None:
 
 
 def test_readings_of_one_text_are_told_apart() -> None:
-    memory = Memory()
+    memory = Memory[Evidence]()
     assert memory.digest("a", "b") != memory.digest("a") != memory.digest("ab")
     assert memory.digest("a") != Memory().digest("a")
     assert memory.digest("\ud800")

@@ -30,10 +30,10 @@ def test_roles_and_parts_of_a_message() -> None:
     ]
     found = [(j.text, j.glued) for j in joints(parts)]
     assert found == [
+        ("twothree", True),
         ("two three four", False),
         ("one two three four", False),
         ("five six", False),
-        ("twothree", True),
     ]
 
 
