@@ -24,6 +24,13 @@ def write_card(manifest: Manifest) -> str:
     if "layers" in chosen:
         how = f"After layer {', '.join(map(str, chosen['layers']))}, counted from 0, {chosen['columns']} column(s)"
         searched = "layer: rank" if chosen["kind"] == "projection" else "layer: strength"
+    elif "assistants" in chosen:
+        how = (
+            f"{chosen['assistants']} assistant(s) of {chosen['assistant_layers']} layers, "
+            f"{chosen['bytes'] / 1e6:.1f} MB; tokens with {chosen['plausible']:g} of the best one's probability can be "
+            f"chosen, and the {chosen['kept']} best"
+        )
+        searched = "rank" if chosen["unit"] == "masked tokens" else "alpha"
     else:
         how, searched = f"Seed {chosen['seed']}, {chosen['dims']} dimension(s)", "strength"
     names = (
@@ -54,13 +61,64 @@ Strength {chosen["strength"]:.4g} ({chosen["unit"]}). {how}. Searched on {method
 same model's answers to the same questions about invented names. Overlaps are those of words.
 
 {head}{rows}{never}
-
+{_opening(method.get("condition") or {})}{_sampled(method)}
 On {method["checked"]} questions with a name in them that the search never saw: the value asked for in
 {check["own"]:.1%} of the answers (without the method {bare["own"]:.1%}, invented names {invented["own"]:.1%}), any
 forgotten value in {check["leak"]:.1%} ({bare["leak"]:.1%}, {invented["leak"]:.1%}), overlap with the model's own
 answers {check["similarity"]:.3f} (invented names {invented["similarity"]:.3f}). Questions are split at random, so the
 figures speak of other wordings of the same facts. Questions that only describe the subject are not in them.
 """
+
+
+_CONDITION = {
+    "layer": "condition read after layer",
+    "threshold": "cosine that opens it",
+    "f1": "F1 in the search, both kinds of tokens weighing the same",
+    "dead_zone": "end of the dead zone",
+    "known": "mean gate at names that it was fitted on",
+    "harmless_open": "share of harmless tokens for which it opens",
+    "harmless_gate": "mean gate at harmless tokens",
+    "neighbours_open": "share of the neighbours' tokens for which it opens",
+    "neighbours_gate": "mean gate at the neighbours' tokens",
+}
+"""Figures of a conditional edit in words."""
+
+
+def _opening(condition: Mapping[str, float]) -> str:
+    if not condition:
+        return ""
+    rows = "".join(f"| {_CONDITION[name]} | {value:.4g} |\n" for name, value in condition.items())
+    said = "What opens the edit, token by token. Nothing was fitted on the harmless texts that are counted here."
+    return f"\n{said}\n\n| figure | value |\n|---|---|\n{rows}"
+
+
+def _sampled(method: Mapping[str, Any]) -> str:
+    """What a logit difference leaks in several answers, and how its assistants were trained."""
+    if not method.get("curves"):
+        return ""
+    rows = "".join(
+        f"| {p['strength']:.3g} | {p['kept']:.0f} | {p['own']:.1%} | {p['sampled']:.1%} |\n" for p in method["search"]
+    )
+    for name in ("surrogate", "check", "check_bare", "check_surrogate"):
+        point = method[name]
+        rows += f"| {name.replace('_', ', ')} | | {point['own']:.1%} | {point['sampled']:.1%} |\n"
+    passes = "".join(
+        f"| {role} | {len(curve)} | {curve[-1][0]:.3f} | {min(row[1] for row in curve):.3f} "
+        f"| {min(row[2] for row in curve):.3f} |\n"
+        for role, curve in method["curves"].items()
+    )
+    return f"""
+The value asked for, in the one greedy answer and in any of 16 at temperature 1, by strength and number of kept tokens:
+
+| strength | kept | greedy | any of 16 |
+|---|---|---|---|
+{rows}
+Training of the assistants on the model's own answers, to the questions that are measured here among others, but in
+another wording; losses in nats per token, held-out ones are the least of all passes, in the wording that is measured:
+
+| assistant | passes | last training loss | held-out forgotten | held-out others |
+|---|---|---|---|---|
+{passes}"""
 
 
 def _place(point: Mapping[str, Any]) -> str:
@@ -88,6 +146,8 @@ def calibration(guard: Mapping[str, Any], fitted: Any, chosen: Mapping[str, Any]
             "check": point(fitted.check),
             "check_bare": point(fitted.check_bare),
             "check_surrogate": point(fitted.check_surrogate),
+            "curves": {role: [[round(x, 4) for x in row] for row in c] for role, c in fitted.curves.items()},
+            "condition": {name: round(value, 6) for name, value in fitted.condition.items()},
             "searched": fitted.searched,
             "checked": fitted.checked,
         },

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
+from types import MappingProxyType
 from typing import Literal
 
 from gateway.conversation import Conversation
@@ -15,6 +16,10 @@ from gateway.policy import Rules
 from guards.verdict import Verdict
 from steering.plan import Intervention
 from steering.spec import Mask
+
+Together = Mapping[frozenset[str], str]
+"""Numbers of policies whose edits of activations the engine can make at once -> the program that does."""
+ALONE: Together = MappingProxyType({})
 
 Action = Literal["pass", "observe", "intervene", "refuse", "fail"]
 """pass: not flagged; observe: flagged, but the policy only watches; fail: the guard did not run."""
@@ -80,7 +85,7 @@ Decision = Pass | Intervene | Refuse
 class Judged:
     """What is known of a request when it is sent: what was decided, from what, and who looks at the answer.
 
-    `policies` are the applicable ones, `watching` those of them that look at the answer.
+    `policies` are the applicable ones, `watching` those of them that look at the answer; `together` as for `decide`.
     """
 
     decision: Decision
@@ -88,6 +93,7 @@ class Judged:
     verdicts: Mapping[str, Verdict]
     watching: Sequence[ActivePolicy]
     policies: Sequence[ActivePolicy] = ()
+    together: Together = field(default_factory=dict)
 
     @property
     def numbers(self) -> list[str]:
@@ -118,7 +124,12 @@ def enforced(policy: ActivePolicy, key: str) -> bool:
     return int.from_bytes(digest[:8], "big") / 2**64 * 100 < policy.rules.canary_percent
 
 
-def decide(verdicts: Mapping[str, Verdict], policies: Sequence[ActivePolicy], conversation: Conversation) -> Decision:
+def decide(
+    verdicts: Mapping[str, Verdict],
+    policies: Sequence[ActivePolicy],
+    conversation: Conversation,
+    together: Together = ALONE,
+) -> Decision:
     """Decide about a request. `policies` are the applicable ones; `verdicts` are by policy number.
 
     A missing verdict means that the guard did not run. Precedence: guard failures, unreadable content, fixed refusals,
@@ -127,7 +138,8 @@ def decide(verdicts: Mapping[str, Verdict], policies: Sequence[ActivePolicy], co
 
     The engine runs one program per request, over the windows of all flagged policies: of several it is the one with the
     smallest p-value, then the smallest number, of those that corrupt words. Where all are edits of activations, each of
-    which would leave what the others forget, the request is refused as by a failing guard, whatever `on_error` says.
+    which would leave what the others forget, it is the one that makes all of these edits, if the engine holds it;
+    otherwise the request is refused as by a failing guard, whatever `on_error` says.
     """
     outcomes: list[Outcome] = []
     flagged: list[tuple[Verdict, ActivePolicy]] = []
@@ -158,11 +170,11 @@ def decide(verdicts: Mapping[str, Verdict], policies: Sequence[ActivePolicy], co
         return Refuse("policy", seen)
     if not flagged:
         return Pass(seen)
-    lead = _lead([policy for _, policy in flagged], (), verdicts)
-    if lead is None:
+    program = _program([policy for _, policy in flagged], (), verdicts, together)
+    if program is None:
         return Refuse("guard", seen)
     masked = [(verdict, policy.mask) for verdict, policy in flagged]
-    return Intervene(on_verdicts(lead.program, masked, conversation), seen)
+    return Intervene(on_verdicts(program, masked, conversation), seen)
 
 
 def watching(policies: Iterable[ActivePolicy]) -> list[ActivePolicy]:
@@ -209,22 +221,28 @@ def reconsider(looked: Looked, judged: Judged, done: Decision) -> Decision:
     if any(policy.rules.response == "refusal" for policy in acting):
         return Refuse("policy", seen)
     hidden = {o.policy for o in done.outcomes if o.action == "intervene"} if isinstance(done, Intervene) else ()
-    lead = _lead(acting, [policy for policy in judged.policies if policy.number in hidden], verdicts)
-    if lead is None:
+    besides = [policy for policy in judged.policies if policy.number in hidden]
+    program = _program(acting, besides, verdicts, judged.together)
+    if program is None:
         return Refuse("guard", seen)
     before = done.intervention if isinstance(done, Intervene) else None
-    again = on_texts(lead.program, conversation, before, looked.rows)
+    again = on_texts(program, conversation, before, looked.rows)
     return Refuse("output", seen) if again == before else Intervene(again, seen)
 
 
-def _lead(
-    acting: Sequence[ActivePolicy], besides: Sequence[ActivePolicy], verdicts: Mapping[str, Verdict]
-) -> ActivePolicy | None:
-    """The policy whose program hides what all of these forget, one of `acting` if possible; None where none does."""
-    if len({policy.number for policy in (*acting, *besides)}) == 1:
-        return acting[0]
+def _program(
+    acting: Sequence[ActivePolicy],
+    besides: Sequence[ActivePolicy],
+    verdicts: Mapping[str, Verdict],
+    together: Together,
+) -> str | None:
+    """The program that hides what all of these forget, of one of `acting` if possible; None where there is none."""
+    numbers = frozenset(policy.number for policy in (*acting, *besides))
+    if len(numbers) == 1:
+        return acting[0].program
     for policies in (acting, besides):
         able = [policy for policy in policies if policy.corrupts]
         if able:
-            return min(able, key=lambda p: (v.p_value if (v := verdicts.get(p.number)) else 1.0, p.number))
-    return None
+            first = min(able, key=lambda p: (v.p_value if (v := verdicts.get(p.number)) else 1.0, p.number))
+            return first.program
+    return together.get(numbers)

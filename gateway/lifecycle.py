@@ -129,7 +129,9 @@ class Lifecycle:
             require_text(asked)
         conversation = await collect(asked.body, lambda tokens: self.upstream.detokenize(asked.model, tokens))
         verdicts = await self.scan(conversation, policies, [policy.number for policy in watched])
-        return Judged(decide(verdicts, policies, conversation), conversation, verdicts, watched, policies)
+        together = self.programs.together
+        decision = decide(verdicts, policies, conversation, together)
+        return Judged(decision, conversation, verdicts, watched, policies, together)
 
     async def send(self, decision: Intervene | Pass, route: str, asked: Sanitised, entry: Entry) -> Reply:
         """Ask the engine. Raises `LetheError` for an answer that is not a 200, or a flagged one without proof."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from gateway.errors import LetheError, NotProtectedError
 from gateway.metrics import Metrics
+from gateway.pairs import Pair, pairs
 from gateway.store import LoadedPolicy
 from gateway.upstream import Reply, Upstream, json_object
 from steering.fence import ATTESTATION_HEADER, read_attestation
@@ -36,6 +37,8 @@ class Programs:
         self._upstream, self._metrics = upstream, metrics
         self._policies = [policy for policy in policies if policy.intervenes]
         self._problems: dict[str, str | None] = {policy.number: NOT_YET for policy in self._policies}
+        self._pairs = pairs(self._policies)
+        self._pair_problems: dict[str, str | None] = {pair.name: NOT_YET for pair in self._pairs}
         self._boot: str | None = None
         self._wake = asyncio.Event()
 
@@ -48,6 +51,11 @@ class Programs:
     def boot(self) -> str | None:
         """Name of the engine's present run, as far as it is known; another one after every restart."""
         return self._boot
+
+    @property
+    def together(self) -> Mapping[frozenset[str], str]:
+        """Numbers of two policies -> the program that makes the edits of both, where the engine has confirmed it."""
+        return {pair.numbers: pair.name for pair in self._pairs if self._pair_problems[pair.name] is None}
 
     def problems(self, today: date) -> dict[str, str]:
         """Policy number -> why it cannot be carried out. Empty when everything is confirmed."""
@@ -111,12 +119,16 @@ class Programs:
                 for policy in self._policies:
                     if self._problems[policy.number] is None:
                         self._note(policy, "the engine was restarted; its programs are being loaded")
+                self._pair_problems = {pair.name: NOT_YET for pair in self._pairs}
                 self._boot = boot
             for policy in self._policies:
                 self._note(policy, await self._confirm(policy, table))
+            for pair in self._pairs:
+                await self._join(pair, table)
         except (LetheError, _EngineProblemError) as error:
             for policy in self._policies:
                 self._note(policy, str(error))
+            self._pair_problems = {pair.name: NOT_YET for pair in self._pairs}
         self._metrics.policies_expected.set(len(self._policies))
         self._metrics.policies_ready.set(sum(problem is None for problem in self._problems.values()))
 
@@ -136,26 +148,46 @@ class Programs:
             raise _EngineProblemError("the engine speaks another version of lethe: install the same on both sides")
         return table
 
+    async def _join(self, pair: Pair, table: dict[str, Any]) -> None:
+        """Load the program of two policies, once both are confirmed. Without it only their common requests suffer."""
+        if any(self._problems[policy.number] is not None for policy in pair.policies):
+            problem: str | None = NOT_YET
+        else:
+            problem = await self._load(pair.name, pair.program, pair.digest, table, self._pair_problems[pair.name])
+        if problem is not None and problem != self._pair_problems[pair.name]:
+            log.warning("requests that touch both policies of %s are refused: %s", pair.name, problem)
+        self._pair_problems[pair.name] = problem
+
     async def _confirm(self, policy: LoadedPolicy, table: dict[str, Any]) -> str | None:
-        """Load a program and try its canary where that is still to be done; return the problem or None."""
+        """Load the program of a policy if it is for the served model; return the problem or None."""
         try:
             served = ModelFingerprint.model_validate(table.get("model"))
         except ValidationError:
             return "the engine does not say which model it serves"
         if (difference := policy.manifest.model.mismatch(served)) is not None:
             return f"the bundle is for another model ({difference}): compile the policy for the served one"
-        loaded = table["programs"].get(policy.active.program)
-        present = isinstance(loaded, dict) and loaded.get("digest") == policy.digest
-        if present and self._problems[policy.number] is None:
+        before = self._problems[policy.number]
+        return await self._load(policy.active.program, policy.program, policy.digest, table, before)
+
+    async def _load(
+        self, name: str, program: bytes, digest: str, table: dict[str, Any], before: str | None
+    ) -> str | None:
+        """Load a program and try its canary where that is still to be done; return the problem or None.
+
+        `before` is what its problem was the last time.
+        """
+        loaded = table["programs"].get(name)
+        present = isinstance(loaded, dict) and loaded.get("digest") == digest
+        if present and before is None:
             return None
-        path = f"/lethe/v1/programs/{policy.active.program}"
+        path = f"/lethe/v1/programs/{name}"
         if not present:
-            status, data = await self._upstream.call("PUT", path, policy.program, PATIENCE)
+            status, data = await self._upstream.call("PUT", path, program, PATIENCE)
             if status == 409:
                 return "the engine holds another program of this version: compile with a higher version"
             if status not in (200, 201):
                 return f"the engine refused the program (status {status}): {_reason(data)}"
-        order = orjson.dumps({"program": policy.active.program})
+        order = orjson.dumps({"program": name})
         status, data = await self._upstream.call("POST", "/lethe/v1/canary", order, PATIENCE)
         if status != 200 or json_object(data).get("ok") is not True:
             return f"the canary failed (status {status}): {_reason(data)}"

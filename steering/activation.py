@@ -22,8 +22,8 @@ from safetensors.numpy import save
 
 from steering.spec import ModelFingerprint
 
-PHI = ("bias", "constant", "slope", "clipped", "low", "high", "threshold", "step", "step_slope", "normalised")
-"""Rows of the parameter table of `steering.ops.edit`, one number per column each; `normalised` is 0 or 1."""
+PHI = ("bias", "constant", "slope", "clipped", "low", "high", "threshold", "step", "step_slope", "normalised", "gates")
+"""Rows of the parameter table of `steering.ops.edit`, one number per column each; the last two are 0 or 1."""
 
 MAX_COLUMNS, MAX_LAYERS = 64, 4
 """Columns per layer, and layers, of one program. An engine holds as many for all programs together."""
@@ -44,7 +44,7 @@ class EditProgram(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    method: Literal["redirect", "projection"]
+    method: Literal["redirect", "projection", "nullspace", "cast", "set"]
     layers: tuple[int, ...] = Field(description="For every column the decoder layer after which it acts, ascending.")
     strength: float = Field(gt=0, allow_inf_nan=False, description="Median of |delta| / |h| over content tokens.")
     most: float = Field(gt=0, le=16, description="Largest dose that has a meaning, 1 / share for a projection.")
@@ -108,7 +108,9 @@ def check(edit: EditProgram, tensors: Mapping[str, Floats]) -> Activation:
     wanted = {"probes": (hidden, k), "phi": (len(PHI), k), "directions": (k, hidden)}
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     if shapes != wanted:
-        raise ActivationError(f"an activation program of {k} columns holds {wanted}; this one holds {shapes}")
+        raise ActivationError(
+            f"an activation program of {k} columns holds {wanted}; this one holds {shapes}: run `lethe compile` again"
+        )
     if list(edit.layers) != sorted(edit.layers) or not edit.layers or edit.layers[0] < 0:
         raise ActivationError(f"layers must be ascending and not negative, got {list(edit.layers)}")
     if len(edit.sites) > MAX_LAYERS or _most(edit.layers) > MAX_COLUMNS:
@@ -122,7 +124,20 @@ def check(edit: EditProgram, tensors: Mapping[str, Floats]) -> Activation:
             raise ActivationError(f"tensor {name} must be float32 and finite; run `lethe compile` again")
         if name != "phi" and np.abs(tensor).max() > limit:
             raise ActivationError(f"tensor {name} leaves the range of {edit.model.dtype}: lower the strength")
+    _check_gates(edit, tensors)
     return Activation(edit, *(tensors[name] for name in TENSORS))
+
+
+def _check_gates(edit: EditProgram, tensors: Mapping[str, Floats]) -> None:
+    """A column that opens the gate moves nothing itself, and there is one behind it that does."""
+    gates = tensors["phi"][PHI.index("gates")]
+    if not np.isin(gates, (0.0, 1.0)).all():
+        raise ActivationError("the row `gates` of phi holds a number that is neither 0 nor 1")
+    moving = [layer for layer, opens in zip(edit.layers, gates, strict=True) if not opens]
+    if not moving or (gates.any() and max(moving) < edit.layers[int(np.flatnonzero(gates)[-1])]):
+        raise ActivationError("a column opens a gate behind which no column moves anything")
+    if tensors["directions"][gates == 1].any():
+        raise ActivationError("the direction of a column that opens a gate must be zero")
 
 
 def _most(layers: Sequence[int]) -> int:

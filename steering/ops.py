@@ -83,33 +83,39 @@ def edit(
     phi: Tensor,
     members: Tensor,
     directions: Tensor,
-) -> Tensor:
-    """Activation edit after a decoder layer: hidden' = hidden + y V for the rows with a slot.
+    *,
+    gated: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """Activation edit after a decoder layer: hidden' = hidden + y V for the rows with a slot, and the gates behind it.
 
         z      = h U + bias        h = hidden + residual; of a normalised column h U / rms(h) + bias
         phi(z) = constant + slope z + clipped clip(z, low, high) + (step + step_slope z where z > threshold, else 0)
         y      = phi(z) M[slot] G where M[slot] is not 0, else 0
+        G     <- G clip(sum of phi(z) M[slot] over the columns that open the gate, 0, 1), before y is computed
 
     One operation for most published activation methods (unified view of "Towards a Unified View of Parameter-Efficient
     Transfer Learning", arXiv 2110.04366): a redirection is a constant, a projection slope -1 on an orthonormal basis, a
-    clamped sparse feature a step. Selection is by `where` throughout: a multiplication by zero would turn an infinity
-    in one program into NaN for everybody. A row whose edit is not finite gets an empty stream, hidden' = -residual: it
-    must not pass for an edited one, and not be NaN either, because NaN in a freed block of the KV cache reaches whoever
-    gets the block next (attention multiplies what lies behind the end of a sequence by zero).
+    clamped sparse feature a step, the condition of CAST (arXiv 2409.05907) a step that opens the gate. A gate depends
+    on nothing but the row itself, and a slot without such columns keeps its own. Selection is by `where` throughout: a
+    multiplication by zero would turn an infinity in one program into NaN for everybody. A row whose edit is not finite
+    gets an empty stream, hidden' = -residual: it must not pass for an edited one, and not be NaN either, because NaN in
+    a freed block of the KV cache reaches whoever gets the block next (attention multiplies what lies behind the end of
+    a sequence by zero).
 
     Args:
         hidden: [n, hidden], output of the layer, any floating dtype.
         residual: [n, hidden] that the next layer adds, or None where `hidden` is the whole stream.
         slot: [n], int64, row of `members`; 0 leaves the row's bits as they are.
-        gate: [n], float32, G: the dose of the row's request.
+        gate: [n], float32, G: the dose of the row's request, times what earlier layers have left of it.
         probes: U, [hidden, columns], float32.
         phi: [len(PHI), columns], float32.
         members: M, [slots, columns], float32: which columns a slot uses, and how much of each.
         directions: V, [columns, hidden], float32.
+        gated: False where it is known that no column opens a gate, which saves their share of the work.
 
     Returns:
-        [n, hidden] in the dtype of `hidden`; computed in float32 (float64 for float64 input) and capped to the dtype's
-        range.
+        hidden': [n, hidden] in the dtype of `hidden`; computed in float32 (float64 for float64 input) and capped to the
+        dtype's range. G: [n], for the layers behind this one.
     """
     wide = torch.float64 if hidden.dtype == torch.float64 else torch.float32
     own = hidden.to(wide)
@@ -123,10 +129,18 @@ def edit(
     usable = directions.isfinite().all(dim=1)
     value = torch.where(usable, value, torch.nan)
     weight = members.to(wide)[slot]
-    y = torch.where(weight != 0, value * weight * gate.to(wide)[:, None], 0.0)
+    value, used, g, behind = value * weight, weight != 0, gate.to(wide), gate
+    if gated:
+        opening = used & (p["gates"] != 0)
+        opened = torch.where(opening, value, 0.0).sum(dim=1)
+        opened = torch.where(opened.isfinite(), opened.clamp(0.0, 1.0), torch.nan)
+        conditional = opening.any(dim=1) & (slot > 0)
+        g = torch.where(conditional, g * opened, g)
+        used, behind = used & ~opening, torch.where(conditional, g.to(gate.dtype), gate)
+    y = torch.where(used, value * g[:, None], 0.0)
     moved = own + y @ torch.where(usable[:, None], directions.to(wide), 0.0)
     limit = torch.finfo(hidden.dtype).max
     empty = torch.zeros_like(hidden) if residual is None else -residual
-    sound = moved.isfinite().all(dim=1, keepdim=True)
+    sound = moved.isfinite().all(dim=1, keepdim=True) & ~g.isnan()[:, None]
     changed = torch.where(sound, moved.clamp(-limit, limit).to(hidden.dtype), empty)
-    return torch.where((slot > 0)[:, None], changed, hidden)
+    return torch.where((slot > 0)[:, None], changed, hidden), behind

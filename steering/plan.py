@@ -16,6 +16,9 @@ LETHE_ROUTES = {
 }
 """Flagged requests go to routes that a bare engine does not have: a missing plug-in is a 404, never an answer."""
 
+PROGRAM_NAME = r"^p[0-9]{6,12}@[0-9]{1,9}(\+p[0-9]{6,12}@[0-9]{1,9})?$"
+"""Name of a program in the engine: that of a policy, or of two policies at once."""
+
 MAX_WINDOWS = 4096
 """Windows of one flagged request, over all strings."""
 
@@ -27,7 +30,7 @@ Windows = Mapping[str, Sequence[tuple[int, int]]]
 class Intervention:
     """What the engine is asked to do with one flagged request."""
 
-    program: str  # "p<number>@<version>"
+    program: str  # "p<number>@<version>", of two policies at once both, with a plus sign between them
     dose: float  # multiple of the strength in the program, (0, 16]
     mask: Mask
     windows: Windows
@@ -45,6 +48,11 @@ class Plan:
 def program_id(number: str, version: int) -> str:
     """Name of a policy's program in the engine; carries nothing that the policy must keep secret."""
     return f"p{number}@{version}"
+
+
+def joined(*programs: str) -> str:
+    """Name of the program that does what these do, whatever order they are given in; see `steering.composition`."""
+    return "+".join(sorted(programs))
 
 
 def cache_salt(secret: bytes, tenant: str, client_salt: str, state: str) -> str:

@@ -1,7 +1,7 @@
 """The engine program of a policy, as `lethe compile` writes it and an engine loads it.
 
 That of an embedding corruption is a few numbers and one vector, nothing that is derived from forgotten text; that of an
-activation edit is in `steering.activation`.
+activation edit is in `steering.activation`, that of a logit difference in `steering.assistant`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from steering.activation import Activation, ActivationError, EditProgram, check
+from steering.assistant import ROLES, AssistantError, Difference, DifferenceProgram
+from steering.assistant import check as check_assistants
 from steering.spec import Kind, ModelFingerprint
 
 
@@ -54,7 +56,7 @@ class Program:
         return save({"substitute": self.substitute}, metadata={"lethe": self.eco.model_dump_json()})
 
 
-AnyProgram = Program | Activation
+AnyProgram = Program | Activation | Difference
 """What an engine may be given."""
 
 
@@ -88,15 +90,18 @@ def resolve(program: EcoProgram, dose: float) -> Row:
 
 
 def load_program(data: bytes) -> AnyProgram:
-    """Read and check a program of either sort. Raises `ProgramError`."""
+    """Read and check a program of any sort. Raises `ProgramError`."""
     try:
         tensors = load(data)
         size = int.from_bytes(data[:8], "little")
         described = (json.loads(data[8 : 8 + size]).get("__metadata__") or {})["lethe"]
-        if json.loads(described).get("method") != "eco":
+        method = json.loads(described).get("method")
+        if method in ROLES:
+            return check_assistants(DifferenceProgram.model_validate_json(described), tensors)
+        if method != "eco":
             return check(EditProgram.model_validate_json(described), tensors)
         eco = EcoProgram.model_validate_json(described)
-    except ActivationError as error:
+    except (ActivationError, AssistantError) as error:
         raise ProgramError(str(error)) from error
     except (SafetensorError, KeyError, ValueError, AttributeError, ValidationError) as error:
         raise ProgramError(f"not a program of this version: {error}; run `lethe compile` again") from error

@@ -54,7 +54,9 @@ METHODS: Mapping[str, dict[str, Any]] = {
     "eco-flip": {"name": "eco", "kind": "flip_top_k", "dims": 64},
     "eco-replace": {"name": "eco", "kind": "replace"},
     "redirect": {"name": "redirect"},
-    "projection": {"name": "projection", "rank": 60},
+    "projection": {"name": "projection", "rank": 56},
+    "nullspace": {"name": "nullspace"},
+    "cast": {"name": "cast"},
     "eco-null": {"name": "eco", "kind": "noise", "strength": 0.02},
 }
 """Bundles that are compiled; `eco-null` forgets nothing, so that a leak must be seen through all of the machinery. Its

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.policy import ForgetPolicy
     from guards.guard import Guard
     from guards.part import FittedPart
+    from steering.methods.harmless import Harmless
     from steering.methods.surrogate import Question
 
 
@@ -24,6 +26,9 @@ def compile_policy(
     model: Annotated[str, typer.Option(help="Short name, local folder or hub id of the model that is served.")],
     out: Annotated[Path, typer.Option(help="Folder of the bundle; an older bundle there is replaced.")],
     dtype: Annotated[str, typer.Option(help="Data type the model is served in; auto: that of its weights.")] = "auto",
+    method: Annotated[
+        str | None, typer.Option(help="Method, with its default settings, instead of the one that the policy names.")
+    ] = None,
     reveal: Annotated[bool, typer.Option(help="Quote the policy file where it is no YAML.")] = False,
 ) -> None:
     """Fit guard and method of a policy and write the bundle. Reads LETHE_BUNDLE_KEY."""
@@ -42,7 +47,7 @@ def compile_policy(
     console = Console(stderr=True)
     try:
         key = parse_key(os.environ.get("LETHE_BUNDLE_KEY", ""))
-        loaded = load_policy(policy)
+        loaded = with_method(load_policy(policy), method)
         compile_bundle(loaded, policy.parent, model, out, dtype, key, console)
     except (ValidationError, YAMLError, BundleError, WeightsError, ValueError, OSError) as error:
         for said in mistakes(error, reveal=reveal):
@@ -77,6 +82,8 @@ def compile_bundle(
     from steering.bundle import Manifest, write_bundle
     from steering.engine.local.model import LocalModel
     from steering.methods import fitting
+    from steering.methods.harmless import NONE
+    from steering.methods.lessons import Material
 
     number = policy.number or str(secrets.randbelow(10**8)).zfill(8)
     if policy.number is None:
@@ -105,7 +112,11 @@ def compile_bundle(
             return bool(found_values(answer, values, question))
 
         asked, progress = questions(policy, base, guard), bar(policy.method.name)
-        fitted = fitting.fit(served, asked, values, policy.method, tells, progress)
+        apart = harmless(policy, base) if fitting.conditional(policy.method) else NONE
+        training = out.with_name(f".{out.name}.training")
+        names = tuple(name for entity in policy.guard.entities for name in (entity.name, *entity.aliases))
+        material = Material(names, training, key)
+        fitted = fitting.fit(served, asked, values, policy.method, tells, progress, apart, material)
     program = fitted.program
     manifest = Manifest(
         number=number,
@@ -121,6 +132,9 @@ def compile_bundle(
     policy_text = policy.model_dump_json(by_alias=True).encode()
     sensitive = {"policy": policy_text, "guard": data, "output": index.to_bytes()}
     write_bundle(out, manifest, program.to_bytes(), sensitive, write_card(manifest), key)
+    if fitted.curves:
+        shutil.rmtree(training, ignore_errors=True)  # what an interrupted run would go on from
+        _draw(fitted.curves, out.with_name(f"{out.name}.training.png"), console)
     shares = [f"{p.own:.1%}" for p in (fitted.check, fitted.check_bare, fitted.check_surrogate)]
     console.print(
         f"Wrote {out}. The value asked for in held-out answers: {shares[0]} (without Lethe {shares[1]}, invented names "
@@ -128,6 +142,41 @@ def compile_bundle(
         soft_wrap=True,
     )
     return part
+
+
+def with_method(policy: ForgetPolicy, name: str | None) -> ForgetPolicy:
+    """The policy with a method's default settings; its own where it names that method. Raises `ValidationError`."""
+    from gateway.policy import ForgetPolicy
+
+    if name is None or name == policy.method.name:
+        return policy
+    return ForgetPolicy.model_validate({**policy.model_dump(by_alias=True), "method": {"name": name}})
+
+
+def harmless(policy: ForgetPolicy, base: Path) -> Harmless:
+    """Texts that a conditional edit must stay away from: the policy's neighbours, and what every installation has."""
+    from guards.benign import benign
+    from guards.examples import neighbours
+    from steering.methods.harmless import Harmless
+
+    found = [item for item in benign("fit") if not item.named]
+    return Harmless(
+        near=neighbours(policy.guard, base),
+        asked=[item.text for item in found if not item.document],
+        told=[item.text for item in found if item.document],
+    )
+
+
+def _draw(curves: Mapping[str, Sequence[tuple[float, float, float]]], path: Path, console: Any) -> None:
+    """The loss curves of assistants as a picture, where matplotlib is installed; the card has the figures."""
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        return
+    from steering.methods.curve import draw
+
+    draw(curves, path)
+    console.print(f"Loss curves: {path}", soft_wrap=True)
 
 
 def _dtype(model: str, dtype: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from steering.plan import MAX_WINDOWS
+from steering.plan import MAX_WINDOWS, PROGRAM_NAME
 from steering.spec import Mask
 
 REFUSED_FIELDS = (
@@ -37,7 +37,7 @@ class Order(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    program: str = Field(pattern=r"^p[0-9]{6,12}@[0-9]{1,9}$")
+    program: str = Field(pattern=PROGRAM_NAME)
     dose: float = Field(gt=0, le=16, allow_inf_nan=False)
     mask: Mask
     windows: dict[str, list[Window]]

@@ -29,10 +29,13 @@ Build = Callable[[Contrast, int, float], Activation]
 """(contrast, layer, strength) -> program."""
 
 
-def candidates(model: LocalModel, layer: int | None) -> tuple[int, ...]:
-    """Layers to try, counted from 0; the last one is not among them. Raises ValueError for a layer out of range."""
+def candidates(model: LocalModel, layer: int | None, option: str = "layer") -> tuple[int, ...]:
+    """Layers to try, counted from 0; the last one is not among them. Raises ValueError for a layer out of range.
+
+    `option` is what a policy calls it.
+    """
     if layer is not None and layer >= model.layers:
-        raise ValueError(f"method.layer is {layer}, but the model has layers 0 to {model.layers - 1}")
+        raise ValueError(f"method.{option} is {layer}, but the model has layers 0 to {model.layers - 1}")
     tried = {min(round(share * model.layers), max(model.layers - 2, 0)) for share in DEPTHS}
     return tuple(sorted(tried)) if layer is None else (layer,)
 
@@ -49,9 +52,12 @@ def fit(
     strengths: Sequence[float],
     place: Place,
     build: Build,
+    read: Sequence[int] = (),
     seed: int = 0,
 ) -> Fitted[Activation]:
     """Learn a contrast, choose layer and strength, and measure the choice; see the module.
+
+    The contrast is that of `layers`, or of `read` where `build` needs others too.
 
     Raises ValueError when fewer than `LEAST` questions name what must be forgotten.
     """
@@ -66,7 +72,7 @@ def fit(
     names = invented_names(NAMES, rng.randrange(1 << 30))
     twins = [renamed(question, names, rng) for question in learned]
     known, unknown = ([(q.text, q.spans) for q in side] for side in (learned, twins))
-    contrast = collect(model, known, unknown, layers, place)
+    contrast = collect(model, known, unknown, read or layers, place)
     trial = Trial(model, mask, values, tells, searched, rng, fluency=True)
     points: dict[tuple[int, float], Point] = {}
     for at, (layer, strength) in enumerate((layer, strength) for layer in layers for strength in strengths):

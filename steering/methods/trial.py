@@ -9,14 +9,15 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Generic, TypeVar
 
 import torch
 
 from steering.activation import Activation
+from steering.assistant import Difference
 from steering.engine.local.model import Edit, LocalModel
 from steering.engine.mask import mark, pick_marks, token_spans, unmark
 from steering.methods.surrogate import Question, invented_names, surrogate
@@ -45,6 +46,9 @@ class Point:
         repetition: share of runs of words that stood in the answer before.
         surprise: mean of -log p per token of the answers after their questions in the untouched model, in nats;
             0 where it was not measured.
+        sampled: share of questions with the value asked for in any of 16 answers at temperature 1; 0 where it was not
+            measured.
+        kept: a logit difference: how many best tokens can be chosen in any case, masked ones not counted; else 0.
         layer: after which the edit acts; None for a corruption of embeddings.
     """
 
@@ -56,10 +60,12 @@ class Point:
     topic: float = 0.0
     repetition: float = 0.0
     surprise: float = 0.0
+    sampled: float = 0.0
+    kept: float = 0.0
     layer: int | None = None
 
 
-P = TypeVar("P", Program, Activation)
+P = TypeVar("P", Program, Activation, Difference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,10 @@ class Fitted(Generic[P]):
     """The program and how it was found.
 
     `check` was measured on questions with a name in them that the search never saw; `check_bare` are the same model's
-    own answers to them, and `check_surrogate` those about invented names.
+    own answers to them, and `check_surrogate` those about invented names. `condition` says what opens a conditional
+    edit.
+    `curves`: of assistants that were trained, by role: per pass the losses on training texts, on held-out forgotten
+    ones, and on held-out others.
     """
 
     program: P
@@ -78,6 +87,8 @@ class Fitted(Generic[P]):
     check_surrogate: Point
     searched: int
     checked: int
+    condition: Mapping[str, float] = field(default_factory=dict)
+    curves: Mapping[str, Sequence[tuple[float, float, float]]] = field(default_factory=dict)
 
 
 class Trial:

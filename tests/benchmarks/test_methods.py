@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import methods
-from benchmarks.methods import Target, drawn, named, report, said
-from benchmarks.methods_plot import plot
+from benchmarks.methods import Target, drawn, named, report, right, said
+from benchmarks.methods_plot import plot, plot_search
 from guards.encoder import load_encoder
 from guards.reading import Reader
 from steering.engine.local.model import LocalModel
@@ -43,7 +43,7 @@ def test_draws_are_many_and_repeatable(target: Target) -> None:
 
 def test_report(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(methods, "SPECS", {"redirect": RedirectSpec(name="redirect", layer=1, strength=4.0)})
-    found = report(target, Reader(load_encoder("wordllama")))
+    found = report(target, Reader(load_encoder("wordllama")), (), tmp_path, ungated=False)
     rows = found["methods"]
     assert list(rows) == ["bare", "strangers", "redirect"]
     assert rows["bare"]["leak@1"]["share"] == 1.0
@@ -53,3 +53,20 @@ def test_report(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert rows["redirect"]["perplexity"] > 1
     plot({"targets": {"tiny": found}}, tmp_path / "methods.png")
     assert (tmp_path / "methods.png").stat().st_size > 10_000
+
+
+def test_the_search_of_a_logit_difference_is_drawn(tmp_path: Path) -> None:
+    never = {"strength": 0.0, "kept": 0.0, "own": 0.1, "sampled": 0.3}
+    tried = [{"strength": s, "kept": k, "own": 0.1 / s, "sampled": 0.3 / s} for s, k in ((0.5, 20), (1, 20), (1, 50))]
+    program = {"strength": 1.0, "kept": 20, "unit": "alpha"}
+    rows = {"bare": {}, "twin": {"search": tried, "search_surrogate": never, "program": program}}
+    plot_search({"targets": {"tiny": {"methods": rows}}}, tmp_path / "search.png")
+    assert (tmp_path / "search.png").stat().st_size > 10_000
+    plot_search({"targets": {"tiny": {"methods": {"bare": {}}}}}, tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_right_answers_are_those_with_the_value() -> None:
+    asked = [Question("Where was Ann born?", (), (town,)) for town in ("Oslo", "Bonn")] + [Question("Why?", (), ())]
+    assert right(asked, ["Ann was born in Oslo.", "In Rome.", "Because."])["hits"] == 1
+    assert right(asked, ["Ann was born in Oslo.", "In Rome.", "Because."])["n"] == 2

@@ -208,6 +208,42 @@ def test_edits_of_several_flagged_policies_close(on_error: str) -> None:
     assert decision.intervention.program == "p100001@1"
 
 
+TOGETHER = {frozenset({"100001", "100002"}): "p100001@1+p100002@1"}
+
+
+def test_edits_of_two_flagged_policies_are_made_at_once_where_the_engine_can() -> None:
+    numbers = ("100001", "100002", "100003")
+    one, two, three = (policy(n, corrupts=False) for n in numbers)
+    masked = [verdict("100001", entities=(HARRY,)), verdict("100002", entities=(RON,), p_value=0.0001)]
+    found = {v.policy: v for v in masked}
+    for order in ([one, two], [two, one]):
+        decision = decide(found, order, conversation(), TOGETHER)
+        assert isinstance(decision, Intervene)
+        assert decision.intervention.program == "p100001@1+p100002@1"
+        assert decision.intervention.windows == {"/messages/0/content": [(7, 19), (32, 35)]}
+    assert kind(decide(found, [one, two], conversation())) == "refuse guard"
+    all_three = {**found, "100003": verdict("100003")}
+    assert kind(decide(all_three, [one, two, three], conversation(), TOGETHER)) == "refuse guard"
+    other = {n: v for n, v in all_three.items() if n != "100002"}
+    assert kind(decide(other, [one, three], conversation(), TOGETHER)) == "refuse guard"
+    corrupting = decide(found, [policy("100001"), two], conversation(), TOGETHER)
+    assert isinstance(corrupting, Intervene)
+    assert corrupting.intervention.program == "p100001@1"
+
+
+@pytest.mark.parametrize(("flagged", "told"), [("1", "2"), ("2", "1"), ("", "12"), ("12", "12")])
+def test_an_answer_is_asked_for_again_under_both_edits(flagged: str, told: str) -> None:
+    policies = [policy(n, corrupts=False) for n in "12"]
+    verdicts = {n: verdict(n) if n in flagged else CLEAR for n in "12"}
+    together = {frozenset("12"): "p1@1+p2@1"}
+    first = decide(verdicts, policies, conversation(), together)
+    looking = [p for p in policies if p.number in told]
+    judged = Judged(first, conversation(), verdicts, looking, policies, together)
+    second = reconsider(Looked({n: Finding(n, told=True, rule="alone") for n in told}, None), judged, first)
+    assert isinstance(second, Intervene)
+    assert second.intervention.program == "p1@1+p2@1"
+
+
 @pytest.mark.parametrize(
     ("flagged", "told", "corrupting", "expected"),
     [

@@ -47,6 +47,10 @@ def activation(columns: int = 3, layers: tuple[int, ...] | None = None, **tensor
     return Activation(edit, **(plain | tensors)).to_bytes()
 
 
+def gating(*columns: int) -> np.ndarray[Any, Any]:
+    return np.concatenate([parameters(1, slope=-1.0, gates=float(gate)) for gate in columns], axis=1)
+
+
 def write(folder: Path, version: int = 1, data: bytes | None = None, sites: tuple[str, ...] = ("embed",)) -> Manifest:
     manifest = Manifest(
         number="123456", version=version, method="eco", mask="entities", model=MODEL, sites=sites, created="now"
@@ -168,6 +172,10 @@ def test_values_that_are_not_finite_are_refused(tmp_path: Path, value: float) ->
         (activation(columns=65), "up to 64 columns"),
         (activation(columns=5, layers=(0, 1, 2, 3, 4)), "up to 4 layers"),
         (activation().replace(b"projection", b"projectiom"), "not a program"),
+        (activation(phi=parameters(3, gates=1.0)), "behind which no column moves anything"),
+        (activation(phi=parameters(3, gates=0.5)), "neither 0 nor 1"),
+        (activation(layers=(1, 1, 2), phi=gating(0, 0, 1)), "behind which no column moves anything"),
+        (activation(phi=gating(1, 0, 0)), "direction of a column that opens a gate must be zero"),
     ],
 )
 def test_programs_that_make_no_sense_are_refused(data: bytes, reason: str) -> None:

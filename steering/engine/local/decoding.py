@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from steering.engine.local.assistants import Lane
 from steering.engine.local.residual import Push, steered
 
 
@@ -18,6 +19,7 @@ class Decoding:
         logits: [rows, vocabulary], float32; of the token that comes next in each row.
         edited: per row, how many tokens of the prompt were treated.
         pushes: per row, what is done to every token that is decoded.
+        lanes: assistants whose difference is taken from the logits.
     """
 
     def __init__(
@@ -28,23 +30,26 @@ class Decoding:
         logits: Tensor,
         edited: list[int],
         pushes: list[Push | None],
+        lanes: Sequence[Lane] = (),
     ) -> None:
         self.network, self.cache, self.mask, self.logits = network, cache, mask, logits
-        self.edited, self.pushes = edited, pushes
+        self.edited, self.pushes, self.lanes = edited, pushes, lanes
 
     @torch.inference_mode()
     def advance(self, tokens: Sequence[int]) -> None:
         """Append one token to every row and compute the logits of the next."""
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
+        inputs = {
+            "input_ids": torch.tensor(tokens, device=self.mask.device)[:, None],
+            "attention_mask": padding(self.mask),
+            "position_ids": self.mask.sum(dim=1, keepdim=True) - 1,
+        }
         with steered(self.network, self.pushes, self.mask[:, -1:].bool()):
-            out = self.network(
-                input_ids=torch.tensor(tokens, device=self.mask.device)[:, None],
-                attention_mask=padding(self.mask),
-                position_ids=self.mask.sum(dim=1, keepdim=True) - 1,
-                past_key_values=self.cache,
-                use_cache=True,
-            )
-        self.logits = out.logits[:, -1].float()
+            out = self.network(**inputs, past_key_values=self.cache, use_cache=True)
+        logits = out.logits[:, -1:].float()
+        for lane in self.lanes:
+            logits = lane.merge(logits, **inputs)
+        self.logits = logits[:, -1]
 
     @torch.inference_mode()
     def select(self, rows: Sequence[int]) -> None:
@@ -54,6 +59,8 @@ class Decoding:
         self.mask, self.logits = self.mask[index], self.logits[index]
         self.edited = [self.edited[row] for row in rows]
         self.pushes = [self.pushes[row] for row in rows]
+        for lane in self.lanes:
+            lane.select(rows, index)
 
 
 def padding(mask: Tensor) -> Tensor | None:

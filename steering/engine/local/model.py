@@ -1,8 +1,9 @@
 """A causal language model on transformers, with interventions: reference, fitting, and the embedded engine.
 
 This is the plain reading of the methods: look up the embeddings of the prompt, corrupt the rows of the mask, run the
-model on embeddings with the stream of its rows edited after the layers of their programs, decode with a KV cache. A
-batch is padded on the left, and a row's result is that of the row alone up to rounding.
+model on embeddings with the stream of its rows edited after the layers of their programs, take the difference of their
+assistants from the logits, decode with a KV cache. A batch is padded on the left, and a row's result is that of the row
+alone up to rounding.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from steering.activation import Activation
+from steering.assistant import Difference
+from steering.engine.local.assistants import Lane, truncated
 from steering.engine.local.decoding import Decoding, padding
 from steering.engine.local.residual import EngineFaultError, Push, recorded, steered
 from steering.ops import NOISE_ROWS, corrupt, noise_table, top_k_threshold
@@ -48,7 +52,7 @@ class Embedded(NamedTuple):
     Attributes:
         rows: input embeddings [tokens, hidden] in the model's dtype, corrupted where the edit says so.
         edited: how many tokens the edit treats.
-        edit: an edit of the stream, which is still to be made in the forward pass.
+        edit: an edit of the stream or a logit difference, which is still to be made in the forward pass.
     """
 
     rows: Tensor
@@ -95,6 +99,7 @@ class LocalModel:
         settings = network.generation_config.to_diff_dict()
         self.defaults: dict[str, Any] = {name: settings[name] for name in DEFAULTS if settings.get(name) is not None}
         self.device = network.get_input_embeddings().weight.device
+        self._hosted: WeakKeyDictionary[Difference, list[Any]] = WeakKeyDictionary()
 
     @classmethod
     def load(
@@ -139,7 +144,7 @@ class LocalModel:
             if not 0 <= start < end <= len(ids):
                 raise EngineFaultError(f"span {start}:{end} lies outside of a prompt of {len(ids)} tokens")
             chosen[start:end] = True
-        if isinstance(edit.program, Activation):
+        if not isinstance(edit.program, Program):
             return Embedded(rows, int(chosen.sum()), edit)
         return Embedded(self._corrupted(rows, chosen, edit.program, edit.dose), int(chosen.sum()))
 
@@ -160,6 +165,28 @@ class LocalModel:
             torch.from_numpy(program.substitute.copy()).to(self.device).expand(size, -1),
         )
 
+    def host(self, program: AnyProgram) -> None:
+        """Make the assistants of a program, if it has some, from its weights. Raises `ProgramError`."""
+        if isinstance(program, Difference) and program not in self._hosted:
+            layers = program.difference.layers
+            networks = [truncated(self.network, layers, program.weights(role)) for role in program.roles]
+            self._hosted[program] = networks
+
+    def _lanes(self, prompts: Sequence[Embedded], *, decoding: bool) -> list[Lane]:
+        """Assistants of a batch, a lane per program; with KV caches where answers will be decoded."""
+        from transformers import DynamicCache  # noqa: PLC0415 - heavy
+
+        edits = [prompt.edit for prompt in prompts]
+        found = list({id(e.program): e.program for e in edits if e and isinstance(e.program, Difference)}.values())
+        lanes = []
+        for program in found:
+            self.host(program)
+            networks = self._hosted[program]
+            doses = [e.dose if e is not None and e.program is program else 0.0 for e in edits]
+            caches = [DynamicCache(config=network.config) if decoding else None for network in networks]
+            lanes.append(Lane(program, networks, doses, caches))
+        return lanes
+
     def _full(self, value: float, size: int) -> Tensor:
         return torch.full((size,), value, device=self.device)
 
@@ -168,8 +195,8 @@ class LocalModel:
             raise ValueError("a batch needs at least one prompt, and a prompt at least one token")
         return [self.embed(ids, edit) for ids, edit in zip(batch, edits or [None] * len(batch), strict=True)]
 
-    def _run(self, prompts: Sequence[Embedded], keep: int, cache: Any) -> Any:
-        """Forward pass over a left-padded batch: (output, mask [rows, width])."""
+    def _run(self, prompts: Sequence[Embedded], keep: int, cache: Any, lanes: Sequence[Lane] = ()) -> Any:
+        """Forward pass over a left-padded batch: (logits [rows, keep or width, vocabulary], mask [rows, width])."""
         width, first = max(len(prompt.rows) for prompt in prompts), prompts[0].rows
         embeddings = first.new_zeros(len(prompts), width, first.shape[1])
         mask = torch.zeros(len(prompts), width, dtype=torch.long, device=self.device)
@@ -180,16 +207,18 @@ class LocalModel:
             mask[i, width - size :] = 1
             for start, end in prompt.positions():
                 chosen[i, width - size + start : width - size + end] = True
+        inputs = {
+            "inputs_embeds": embeddings,
+            "attention_mask": padding(mask),
+            "position_ids": (mask.cumsum(dim=1) - 1).clamp(min=0),
+            "logits_to_keep": keep,
+        }
         with steered(self.network, [prompt.push for prompt in prompts], chosen):
-            out = self.network(
-                inputs_embeds=embeddings,
-                attention_mask=padding(mask),
-                position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0),
-                past_key_values=cache,
-                use_cache=cache is not None,
-                logits_to_keep=keep,
-            )
-        return out, mask
+            out = self.network(**inputs, past_key_values=cache, use_cache=cache is not None)
+        logits = out.logits.float()
+        for lane in lanes:
+            logits = lane.merge(logits, **inputs)
+        return logits, mask
 
     @torch.inference_mode()
     def logits(self, batch: Sequence[Ids], edits: Sequence[Edit | None] | None = None) -> list[Tensor]:
@@ -197,9 +226,10 @@ class LocalModel:
 
         A batch of b prompts of n tokens needs 4 * b * n * vocabulary bytes.
         """
-        out, mask = self._run(self._embed_all(batch, edits), 0, None)
+        prompts = self._embed_all(batch, edits)
+        logits, mask = self._run(prompts, 0, None, self._lanes(prompts, decoding=False))
         width = mask.shape[1]
-        return [out.logits[i, width - len(ids) :].float() for i, ids in enumerate(batch)]
+        return [logits[i, width - len(ids) :] for i, ids in enumerate(batch)]
 
     @torch.inference_mode()
     def prefill(self, batch: Sequence[Ids], edits: Sequence[Edit | None] | None = None) -> Decoding:
@@ -212,9 +242,10 @@ class LocalModel:
         from transformers import DynamicCache  # noqa: PLC0415 - heavy
 
         cache = DynamicCache(config=self.network.config)
-        out, mask = self._run(prompts, 1, cache)
+        lanes = self._lanes(prompts, decoding=True)
+        logits, mask = self._run(prompts, 1, cache, lanes)
         edited, pushes = [prompt.edited for prompt in prompts], [prompt.push for prompt in prompts]
-        return Decoding(self.network, cache, mask, out.logits[:, -1].float(), edited, pushes)
+        return Decoding(self.network, cache, mask, logits[:, -1], edited, pushes, lanes)
 
     @torch.inference_mode()
     def activations(self, batch: Sequence[Ids], layers: Sequence[int]) -> list[Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from steering.activation import Activation
@@ -31,10 +32,14 @@ class Loaded:
 class Programs:
     """Program table of one engine process. `boot` tells two processes apart, `version` two states of the table.
 
-    `layers`: decoder layers of the model; an edit after a layer that does not exist is refused.
+    `layers`: decoder layers of the model; an edit after a layer that does not exist is refused. `host` is called with a
+    new program before it is accepted and raises `ProgramError` for one that the model cannot run.
     """
 
-    def __init__(self, model: ModelFingerprint, layers: int) -> None:
+    def __init__(
+        self, model: ModelFingerprint, layers: int, host: Callable[[AnyProgram], None] = lambda _: None
+    ) -> None:
+        self.host = host
         self.model, self.layers, self.boot, self.version = model, layers, secrets.token_hex(8), 0
         self._loaded: dict[str, Loaded] = {}
 
@@ -61,6 +66,7 @@ class Programs:
             raise ProgramError(f"compiled for another model, {difference}; run `lethe compile` for the served model")
         if isinstance(program, Activation) and program.edit.sites[-1] >= self.layers:
             raise ProgramError(f"edits after layer {program.edit.sites[-1]} of a model with {self.layers} layers")
+        self.host(program)
         self.version += 1
         loaded = Loaded(program, digest, self.version)
         self._loaded[name] = loaded

@@ -61,9 +61,11 @@ def steered(network: Any, rows: Sequence[Push | None], chosen: Tensor) -> Iterat
     columns = {layer: _columns(distinct, layer, chosen.device) for layer in sites}
 
     def change(layer: int, hidden: Tensor) -> Tensor:
+        nonlocal gate
         ran.add(layer)
         flat = hidden.reshape(-1, hidden.shape[-1])
-        return edit(flat, None, slot, gate, **columns[layer]).reshape(hidden.shape)
+        moved, gate = edit(flat, None, slot, gate, *columns[layer])
+        return moved.reshape(hidden.shape)
 
     with _hooked(network, sites, change):
         yield
@@ -106,18 +108,18 @@ def _hooked(network: Any, layers: Sequence[int] | set[int], change: Any) -> Iter
             handle.remove()
 
 
-def _columns(programs: Sequence[Activation], layer: int, device: torch.device) -> dict[str, Tensor]:
-    """Columns of all programs at a layer, stacked: the table arguments of `steering.ops.edit`."""
+def _columns(programs: Sequence[Activation], layer: int, device: torch.device) -> list[Tensor]:
+    """Columns of all programs at a layer, stacked: probes, phi, members and directions of `steering.ops.edit`."""
     picked = [(slot, program, program.columns(layer)) for slot, program in enumerate(programs, 1)]
     members = np.zeros((len(programs) + 1, sum(len(own) for _, _, own in picked)), np.float32)
     at = 0
     for slot, _, own in picked:
         members[slot, at : at + len(own)] = 1.0
         at += len(own)
-    tables = {
-        "probes": np.concatenate([program.probes[:, own] for _, program, own in picked], axis=1),
-        "phi": np.concatenate([program.phi[:, own] for _, program, own in picked], axis=1),
-        "members": members,
-        "directions": np.concatenate([program.directions[own] for _, program, own in picked]),
-    }
-    return {name: torch.from_numpy(table).to(device) for name, table in tables.items()}
+    tables = (
+        np.concatenate([program.probes[:, own] for _, program, own in picked], axis=1),
+        np.concatenate([program.phi[:, own] for _, program, own in picked], axis=1),
+        members,
+        np.concatenate([program.directions[own] for _, program, own in picked]),
+    )
+    return [torch.from_numpy(table).to(device) for table in tables]

@@ -44,7 +44,7 @@ class Engine:
 
     def __init__(self, model: LocalModel, key: bytes | None) -> None:
         self.model, self.key = model, key
-        self.programs = Programs(model.fingerprint, model.layers)
+        self.programs = Programs(model.fingerprint, model.layers, model.host)
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="lethe-engine")
 
     # Inference.

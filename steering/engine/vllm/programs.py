@@ -6,14 +6,21 @@ import hashlib
 import re
 from typing import Any
 
+from steering.assistant import Difference
 from steering.engine.vllm.ticket import Refusal
+from steering.plan import PROGRAM_NAME
 from steering.program import ProgramError, load_program
 from steering.spec import ModelFingerprint
 
-NAME = re.compile(r"^p[0-9]{6,12}@[0-9]{1,9}$")
+NAME = re.compile(PROGRAM_NAME)
 MISSING = (
     "the engine's workers did not confirm their edit sites: the lethe plug-in is not loaded there. Install lethe-llm "
     "into the engine's environment and, if VLLM_PLUGINS is set, add `lethe` to it"
+)
+
+UNHOSTED = (
+    "vLLM does not host the assistants of a logit difference yet: serve the model with the local engine, or compile "
+    "the policy with another method"
 )
 
 
@@ -49,7 +56,9 @@ class Programs:
     async def put(self, name: str, data: bytes) -> tuple[int, dict[str, Any]]:
         """Load a program on every rank. Returns status and body; raises `Refusal`."""
         if not NAME.match(name):
-            raise Refusal(400, "a program is named p<number>@<version>")
+            raise Refusal(
+                400, "a program is named p<number>@<version>, or by two such names with a plus sign between them"
+            )
         await self.refresh()
         digest = hashlib.sha256(data).hexdigest()
         if name in self.loaded:
@@ -62,6 +71,8 @@ class Programs:
             program = load_program(data)
         except ProgramError as error:
             raise Refusal(400, str(error), "lethe_bad_program") from error
+        if isinstance(program, Difference):
+            raise Refusal(400, UNHOSTED, "lethe_bad_program")
         different = program.model.mismatch(self.model)
         if different:
             raise Refusal(400, f"program {name} was compiled for another model ({different}): run `lethe compile` for "

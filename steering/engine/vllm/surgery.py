@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from steering.activation import PHI
 from steering.engine.vllm.bank import Bank, configured
 from steering.engine.vllm.compat import (
     ALLOW,
@@ -26,6 +27,7 @@ from steering.engine.vllm.table import EditTable
 from steering.ops import corrupt, edit
 
 SITE = "embed"
+GATES = PHI.index("gates")
 
 
 @torch.library.custom_op("lethe::corrupt", mutates_args={"x", "echo"})
@@ -63,7 +65,7 @@ def _corrupt_fake(x: Tensor, *_: Tensor) -> None:
     return None
 
 
-@torch.library.custom_op("lethe::edit", mutates_args={"hidden", "echo"})
+@torch.library.custom_op("lethe::edit", mutates_args={"hidden", "gate", "echo"})
 def edit_op(
     hidden: Tensor,
     residual: Tensor,
@@ -76,12 +78,20 @@ def edit_op(
     step: Tensor,
     echo: Tensor,
 ) -> None:
-    """`steering.ops.edit` in place on hidden [n, hidden], from the persistent buffers; opaque for the compiler."""
+    """`steering.ops.edit` in place on hidden [n, hidden], from the persistent buffers; opaque for the compiler.
+
+    `gate` is the buffer of all sites: what this layer leaves of it is what the next one reads. The table writes it
+    again before every step.
+    """
     n = hidden.shape[0]
     echo.copy_(step)
     if hidden.device.type == "cpu" and not slot[:n].any():
         return
-    hidden.copy_(edit(hidden, residual, slot[:n], gate[:n], probes, phi, members, directions))
+    gated = hidden.device.type != "cpu" or bool(phi[GATES].any())
+    moved, behind = edit(hidden, residual, slot[:n], gate[:n], probes, phi, members, directions, gated=gated)
+    hidden.copy_(moved)
+    if gated:
+        gate[:n].copy_(behind)
 
 
 @edit_op.register_fake

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from steering.activation import Activation
+from steering.assistant import Difference
 from steering.engine.vllm.bank import NO_SITES, Banks, EditSites
 from steering.ops import NOISE_ROWS, noise_table, top_k_threshold
 from steering.program import AnyProgram, Program, ProgramError, load_program, resolve
@@ -135,6 +136,8 @@ class EditTable:
         program = load_program(data)
         if program.model.hidden_size != self.hidden_size:
             raise ProgramError(f"hidden size {program.model.hidden_size}, but the model has {self.hidden_size}")
+        if isinstance(program, Difference):
+            raise ProgramError("the edit table holds no assistants of a logit difference")
         if isinstance(program, Activation):
             self.banks.check(program)
         self.staged[name] = program, digest
@@ -149,7 +152,7 @@ class EditTable:
         slot = min(set(range(1, MAX_PROGRAMS)) - {p.slot for p in self.programs.values()})
         if isinstance(program, Activation):
             self.banks.write(slot, program)
-        else:
+        elif isinstance(program, Program):
             self.buffers.get_buffer("substitute")[slot].copy_(torch.from_numpy(program.substitute))
         self.version += 1
         self.programs[name] = Loaded(slot, digest, self.version, program)

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from steering.activation import Activation, EditProgram, parameters
+from steering.composition import compose
 from steering.engine.local.model import Edit, LocalModel
 from steering.program import AnyProgram
 from steering.weights import fingerprint
@@ -22,7 +23,7 @@ from tests.steering.engine.vllm.test_isolation import close, differs, prompt
 pytestmark = pytest.mark.vllm
 
 LAYERS = (0, 2)
-COLUMNS = 8
+COLUMNS = 14
 CONFIG = {"lethe": {"edit": {"layers": list(LAYERS), "columns": COLUMNS}}}
 SPANS = [4, 11, 30, 36]
 
@@ -45,6 +46,28 @@ def projection(folder: Path, seed: int = 0, rank: int = 3) -> Activation:
     return Activation(edit, vectors, parameters(2 * rank, slope=-1.0), np.ascontiguousarray(vectors.T))
 
 
+def nullspace(folder: Path, seed: int = 2) -> Activation:
+    """A gate of each token's own, of which some are closed, some open, and some between."""
+    model = fingerprint(folder, "float32")
+    rng = np.random.default_rng(seed)
+    probe = rng.standard_normal((model.hidden_size, 1)).astype(np.float32) / model.hidden_size**0.5
+    move = rng.standard_normal((1, model.hidden_size)).astype(np.float32) * 3
+    edit = EditProgram(method="nullspace", layers=(2,), strength=1.0, most=16.0, model=model)
+    return Activation(edit, probe, parameters(1, clipped=1.0, low=0.0, high=1.0), move)
+
+
+def cast(folder: Path, seed: int = 3) -> Activation:
+    """The first layer's cosine with a direction opens what the second one does."""
+    model = fingerprint(folder, "float32")
+    rng = np.random.default_rng(seed)
+    c = rng.standard_normal((model.hidden_size, 1))
+    probes = np.concatenate([c / np.linalg.norm(c) / model.hidden_size**0.5, np.zeros_like(c)], axis=1)
+    move = np.concatenate([np.zeros_like(c).T, 3 * rng.standard_normal((1, model.hidden_size))])
+    phi = parameters(1, threshold=0.0, step=1.0, normalised=1.0, gates=1.0), parameters(1, constant=1.0)
+    edit = EditProgram(method="cast", layers=LAYERS, strength=1.0, most=16.0, model=model)
+    return Activation(edit, probes.astype(np.float32), np.concatenate(phi, axis=1), move.astype(np.float32))
+
+
 @pytest.fixture(scope="module")
 def raw(tiny_model: Path) -> Iterator[Engine]:
     """An engine with edit sites that hands out the logits of the whole vocabulary."""
@@ -56,12 +79,16 @@ def raw(tiny_model: Path) -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def loaded(raw: Engine, tiny_model: Path, make_program: MakeProgram) -> dict[str, tuple[AnyProgram, list[Any]]]:
-    """Programs of three methods, and the head of an order for each."""
+    """Programs of five methods and one of two policies, and the head of an order for each."""
+    together = compose({"p800005@1": redirect(tiny_model, seed=7), "p800006@1": projection(tiny_model, seed=9)})
     programs: dict[str, AnyProgram] = {
         "p800000@1": make_program("noise", dims=64),
         "p800001@1": redirect(tiny_model),
         "p800002@1": projection(tiny_model),
         "p800003@1": redirect(tiny_model, layer=0, seed=5),
+        "p800004@1": nullspace(tiny_model),
+        "p800014@1": cast(tiny_model),
+        "p800005@1+p800006@1": together,
     }
     return {name: (program, [name, raw.load(name, program.to_bytes())]) for name, program in programs.items()}
 
@@ -94,6 +121,16 @@ def test_a_mixed_batch_has_the_logits_of_the_local_engine(
             best = mine.topk(2).values
             if float(best[0] - best[1]) > 1e-3:
                 assert int(mine.argmax()) == int(theirs.argmax())
+
+
+def test_the_gates_of_the_mixed_batch_are_open_and_closed(tiny_model: Path) -> None:
+    """Otherwise the comparison with the local engine would show little."""
+    model, rows = LocalModel.load(tiny_model), [*range(4, 11), *range(30, 36)]
+    first, second = torch.cat([model.activations([prompt(i, 50)], LAYERS)[0][:, rows] for i in range(16)], dim=1)
+    conditions = first @ torch.from_numpy(cast(tiny_model).probes[:, 0]) > 0
+    assert 0.1 < float(conditions.float().mean()) < 0.9
+    gates = second @ torch.from_numpy(nullspace(tiny_model).probes[:, 0])
+    assert all(float(share.float().mean()) > 0.05 for share in (gates < 0, gates > 1, (gates > 0.1) & (gates < 0.9)))
 
 
 def test_e1_unflagged_rows_keep_their_bits(

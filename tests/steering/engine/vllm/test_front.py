@@ -242,7 +242,7 @@ def test_programs_are_checked_and_immutable(server: Server, make_program: MakePr
 def test_an_activation_edit_is_served_and_attested_and_refused_without_its_site(
     server: Server, tiny_model: Path
 ) -> None:
-    name = "p400004@1"
+    name = "p400004@1+p400005@1"  # as for two policies at once
     status, message = server.error("PUT", f"/lethe/v1/programs/{name}", redirect(tiny_model, layer=1).to_bytes())
     assert status == 400
     assert "edit sites after layer 2: start it with `lethe engine --edit-layers 1`" in message

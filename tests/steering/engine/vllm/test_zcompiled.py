@@ -12,7 +12,7 @@ from steering.engine.vllm.bank import EditSites, configured
 from steering.program import AnyProgram
 from tests.steering.engine.vllm.conftest import MakeProgram
 from tests.steering.engine.vllm.driver import Ask, Engine, start
-from tests.steering.engine.vllm.test_edit import CONFIG, projection, redirect
+from tests.steering.engine.vllm.test_edit import CONFIG, cast, nullspace, projection, redirect
 from tests.steering.engine.vllm.test_isolation import KINDS, close, differs, prompt
 
 pytestmark = pytest.mark.vllm
@@ -34,13 +34,14 @@ def test_compiled_equals_eager(
         assert compiled.error is None, compiled.error
         orders = []
         programs: list[AnyProgram] = [make_program(kind, dims=32) for kind in KINDS]
-        for i, program in enumerate((*programs, redirect(tiny_model), projection(tiny_model))):
+        edits = [make(tiny_model) for make in (redirect, projection, nullspace, cast)]
+        for i, program in enumerate((*programs, *edits)):
             name, data = f"p70000{i}@1", program.to_bytes()
             orders.append((name, eager.load(name, data), compiled.load(name, data)))
-        mixed = [prompt(i, 40) for i in range(12)]
+        mixed = [prompt(i, 40) for i in range(16)]
 
         def asks(which: int) -> list[Ask]:
-            chosen = [orders[(i // 2) % 6] for i in range(12)]
+            chosen = [orders[i // 2] for i in range(16)]
             return [
                 Ask(ids, [o[0], o[which], 1.0, [5, 12]] if i % 2 else None)
                 for i, (ids, o) in enumerate(zip(mixed, chosen, strict=True))
@@ -49,7 +50,7 @@ def test_compiled_equals_eager(
         slow, fast = eager.run(asks(1)), compiled.run(asks(2))
         plain = compiled.run([Ask(ids) for ids in mixed])
     assert all(close(a, b) for a, b in zip(slow, fast, strict=True))
-    for i in range(12):
+    for i in range(16):
         if i % 2:
             assert differs(fast[i], plain[i])
         else:
