@@ -100,7 +100,7 @@ def padding_losses(results: Sequence[Scanned]) -> dict[str, Any]:
 def ablation(results: Sequence[Scanned]) -> dict[str, Any]:
     """Recall by class and family of the first tiers alone. Tiers that are not there, or not measured, are None.
 
-    The last tier is counted over the `answered` requests, those whose reference answer is known.
+    The last tier is counted where the reference answers to all requests are known; `answered` says to how many.
     """
     groups: dict[str, list[Scanned]] = {}
     for result in results:
@@ -115,7 +115,8 @@ def _tiers(results: Sequence[Scanned]) -> dict[str, Any]:
         counted = sum(r.caught and r.tier in TIERS[: place + 1] for r in results)
         upto[tier if not place else f"+ {tier}"] = round(counted / len(results), 4)
     answered = [r for r in results if r.stopped is not None]
-    last = _share(bool(r.caught or r.stopped) for r in answered)
+    # a share of some of them would stand beside shares of all
+    last = _share(bool(r.caught or r.stopped) for r in answered) if len(answered) == len(results) else None
     return {"n": len(results), **upto, "+ onnx": None, "+ output guard": last, "answered": len(answered)}
 
 
