@@ -106,7 +106,7 @@ def plot(figures: Mapping[str, Any], target: Path) -> None:
     ][::-1]
     right.barh(range(len(ways)), [100 * share for _, share in ways], color="#3b6ea5", height=0.7)
     right.set_yticks(range(len(ways)), [name for name, _ in ways], fontsize=7.5)
-    right.set_title("no neighbours: recall in % at FPR 2 % (neighbours), 0.1 % (general)", fontsize=9)
+    right.set_title("no neighbours: recall in %, 2 % of neighbours, .1 % of texts", fontsize=9)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(target, dpi=110)
