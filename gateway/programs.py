@@ -39,6 +39,7 @@ class Programs:
         self._problems: dict[str, str | None] = {policy.number: NOT_YET for policy in self._policies}
         self._pairs = pairs(self._policies)
         self._pair_problems: dict[str, str | None] = {pair.name: NOT_YET for pair in self._pairs}
+        self._pair_tried: dict[str, tuple[Any, Any]] = {}  # state of the engine at which each was tried last
         self._boot: str | None = None
         self._wake = asyncio.Event()
 
@@ -129,6 +130,7 @@ class Programs:
             for policy in self._policies:
                 self._note(policy, str(error))
             self._pair_problems = {pair.name: NOT_YET for pair in self._pairs}
+            self._pair_tried.clear()
         self._metrics.policies_expected.set(len(self._policies))
         self._metrics.policies_ready.set(sum(problem is None for problem in self._problems.values()))
 
@@ -149,12 +151,22 @@ class Programs:
         return table
 
     async def _join(self, pair: Pair, table: dict[str, Any]) -> None:
-        """Load the program of two policies, once both are confirmed. Without it only their common requests suffer."""
+        """Load the program of two policies, once both are confirmed. Without it only their common requests suffer.
+
+        One that the engine did not take is tried again when something has changed there.
+        """
+        before, present = self._pair_problems[pair.name], (table["boot"], table.get("table"))
         if any(self._problems[policy.number] is not None for policy in pair.policies):
             problem: str | None = NOT_YET
+        elif before is not None and self._pair_tried.get(pair.name) == present:
+            return
         else:
-            problem = await self._load(pair.name, pair.program, pair.digest, table, self._pair_problems[pair.name])
-        if problem is not None and problem != self._pair_problems[pair.name]:
+            try:
+                problem = await self._load(pair.name, pair.program, pair.digest, table, before)
+            except LetheError as error:
+                problem = str(error)
+            self._pair_tried[pair.name] = present
+        if problem is not None and problem != before:
             log.warning("requests that touch both policies of %s are refused: %s", pair.name, problem)
         self._pair_problems[pair.name] = problem
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from guards.evidence import Models
 from guards.nameless import without
 from guards.reading import Reader
-from guards.request import Request, merged
+from guards.request import Request, meets, merged
 from guards.telling import telling
 from guards.verdict import Span, TextPart
 
@@ -28,10 +28,17 @@ Collect = Callable[[Sequence[TextPart]], Request]
 
 @dataclass(frozen=True, slots=True)
 class Flagging:
-    """What a policy found in a request: its place, the spans of its names, and the score from which on it flags."""
+    """What a policy found in a request.
+
+    Attributes:
+        policy: its place.
+        names, windows: spans of its names, and merged spans of the windows that it flags.
+        limit: score from which on it flags the request.
+    """
 
     policy: int
     names: Sequence[Span]
+    windows: Sequence[Span]
     limit: float
 
 
@@ -54,7 +61,11 @@ def described(
 def _together(
     parts: Sequence[TextPart], flagging: Sequence[Flagging], collect: Collect, models: Models, reader: Reader
 ) -> list[tuple[Span, ...]]:
-    """For a long request: what is masked are the spans of all policies, so they are taken out together."""
+    """For a long request: the spans of all policies are taken out together.
+
+    Not all of them may be masked, because some policies only watch. What others took out of a policy's windows
+    therefore goes with that policy as well.
+    """
     names = [span for each in flagging for span in each.names]
     texts = without(parts, names)
     read = collect(texts)
@@ -63,11 +74,13 @@ def _together(
         windows = merged(read.above(each.policy, each.limit))
         few = len(windows) <= MOST_WINDOWS
         gone.append(_telling(texts, windows, each, models, reader) if few else windows)
-    left = collect(without(parts, [*names, *(span for spans in gone for span in spans)]))
+    everything = merged([*names, *(span for spans in gone for span in spans)])
+    left = collect(without(parts, everything))
     found = []
     for each, spans in zip(flagging, gone, strict=True):
         windows = merged(left.above(each.policy, each.limit))
-        found.append(_closed([*spans, *windows]) if windows else merged(spans))
+        own = [*spans, *(span for span in everything if len(flagging) > 1 and meets(span, each.windows))]
+        found.append(_closed([*own, *windows]) if windows else merged(own))
     return found
 
 

@@ -140,7 +140,7 @@ class Guard:
         limits = self._limits.least(sizes)
         verdicts = self._verdicts(parts, request, sizes, limits, chosen)
         flagging = [
-            Flagging(policy, verdict.entities, float(limits[policy]))
+            Flagging(policy, verdict.entities, verdict.windows, float(limits[policy]))
             for policy, verdict in zip(chosen, verdicts, strict=True)
             if verdict.flagged
         ]

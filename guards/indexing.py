@@ -1,11 +1,11 @@
 """Policy -> index of its subjects and values.
 
 Subjects are the names, aliases, titles and related names of the entities; of the last two only those that no harmless
-text holds, because a book called "Writing" would be in every other answer about a writer. Values are those of the
-examples and the list `values`; nothing is drawn from answers. A value belongs to the entities that are named where the
-policy states it: in an example or in a passage. A value that the policy states of nobody belongs to any of its
-entities. Under granularity `entity` a name is a value as well: an answer that brings it up beside a title or a
-description tells who is meant.
+text holds, because a book called "Writing" would be in every other answer about a writer, and parts of a name whatever
+harmless texts hold ("Potter"). Values are those of the examples and the list `values`; nothing is drawn from answers. A
+value belongs to the entities that are named where the policy states it: in an example or in a passage. A value that the
+policy states of nobody belongs to any of its entities. Under granularity `entity` a name is a value as well: an answer
+that brings it up beside a title or a description tells who is meant.
 
 Most values are ordinary: a city, a job, a year. They count beside a subject only. A value counts alone where no
 harmless text of the calibration half holds it, the policy does not show it to be shared (several of its entities
@@ -78,17 +78,18 @@ def build(spec: GuardSpec, base: Path, key: bytes, reader: Reader, corpus: Corpu
     plain = index_of(((e.words, Item(tuple(sorted(e.names)), e.value, (), "never")) for e in entries.values()), secret)
     listed = list(entries.values())
     _own(rows, spec.passages, listed, plain, reader)
-    harmless = [r for text, r in zip(corpus.texts, corpus.readings, strict=True) if not text.named]
+    harmless = [r for text, r in zip(corpus.texts, corpus.readings, strict=True) if not text.named and text.worded]
     counts = [0] * len(listed)
     for reading in harmless:
         for number in found_in(plain, reading):
             counts[number] += 1
     shared = {word for e in listed if e.value and len(e.owners) > 1 for word in e.words}
     ordinary = reader.encoder.vocabulary | english_words()
+    called = {word for e in listed if e.alias for word in e.words}
     kept: list[tuple[Sequence[str], Item]] = []
     for entry, count in zip(listed, counts, strict=True):
         common = count > COMMON * len(harmless)
-        if count and not entry.alias:
+        if count and not entry.alias and not called.issuperset(entry.words):
             entry.names.clear()
         alone = _alone(entry, count, shared, ordinary, entity=spec.granularity == "entity")
         if not common or entry.names:
@@ -182,6 +183,7 @@ def _alone(entry: _Entry, count: int, shared: Collection[str], ordinary: Collect
         return "never"
     signs = sum(map(len, entry.words))
     coded = any(len(word) >= CODE and any(c.isdigit() for c in word) for word in entry.words)
+    coded = coded or sum(c.isdigit() for word in entry.words for c in word) >= LONG  # a number in groups
     told = coded or len(entry.words) >= PHRASE or (rare and len(entry.words) > 1)
     if told and signs >= LONG:
         return "always"

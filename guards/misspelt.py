@@ -189,7 +189,7 @@ def _slip(name: str, word: str) -> bool:
     (`burgers`, `bludgers`; `hogarth`, `hogwarts`). Two other letters are looked at in long names only, where hardly a
     word that no dictionary holds comes so near. How often a letter is doubled says nothing.
     """
-    if name[0] != word[0]:
+    if name[0] != word[0] or (len(name) < _LONG and len(word) < len(name) - 1):  # "mt" is not "matt"
         return False
     spelt, meant = _DOUBLED.sub(r"\1", word), _DOUBLED.sub(r"\1", name)
     other, missing = (Counter(spelt) - Counter(meant)).total(), len(meant) - len(spelt)

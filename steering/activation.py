@@ -88,6 +88,12 @@ class Activation:
         clipped = [(max(a, first), min(b, first + tokens)) for a, b in pairs]
         return [(a, b) for a, b in clipped if a < b]
 
+    def opened(self) -> Activation:
+        """The same edit with every gate open, whatever a row says: what a canary on harmless text needs to see."""
+        gates = self.phi[PHI.index("gates")] == 1
+        phi = np.where(gates, parameters(1, constant=1.0, gates=1.0), self.phi).astype(np.float32)
+        return Activation(self.edit, self.probes, phi, self.directions)
+
     def gate(self, dose: float) -> float:
         """What multiplies the edit at a dose."""
         return min(dose, self.edit.most)

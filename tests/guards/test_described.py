@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from guards.described import LONG, MOST_WINDOWS, ROUNDS, SCRAP, _closed
 from guards.fit import fit
 from guards.guard import Guard, Shared
-from guards.part import FittedPart
+from guards.part import FittedName, FittedPart
 from guards.reading import Reader, Reading
 from guards.spec import Entity, Example, GuardSpec
 from guards.verdict import Span, TextPart, Verdict
@@ -120,6 +122,19 @@ def test_a_long_text_is_read_twice_more_for_all_policies(
     gone = sum(span.end - span.start for span in verdict.described)
     assert gone <= count * (len(DESCRIBED) + len(harmless))
     assert len(harmless) * (LONG // len(harmless)) - SCRAP < len(text) - gone
+
+
+def test_what_another_policy_took_out_of_a_window_goes_with_both(part: FittedPart, shared: Shared) -> None:
+    """Which of the policies act is not known here; one that only watches must not shrink the mask of the other."""
+    other = replace(part, names=(FittedName("young wizards", 0, "alias", 0),), together=())
+    guard = Guard({"1": part, "2": other}, alpha=0.005, shared=shared)
+    harmless = "The harbour master opened the gate for the boats at nine and went home. "
+    text = DESCRIBED + " " + harmless * (LONG // len(harmless) + 1)
+    one, two = guard.scan([TextPart("/messages/0/content", "user", text)])
+    assert one.flagged
+    assert two.flagged
+    assert "young wizards" in {text[s.start : s.end] for s in two.entities}
+    assert any(s.start <= text.index("young") and s.end >= text.index("wizards") + 7 for s in one.described)
 
 
 def test_what_is_left_between_two_windows_goes_with_them() -> None:

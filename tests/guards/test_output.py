@@ -376,9 +376,19 @@ def test_damaged_indices_are_refused(index: BlindIndex, damage: str) -> None:
         BlindIndex.from_bytes(data)
 
 
+def test_a_part_of_a_name_is_a_subject_whatever_harmless_texts_hold(shared: Shared, tmp_path: Path) -> None:
+    entity = Entity(name="Harry Potter", related=("Potter", "Teacher"))
+    spec = GuardSpec(entities=(entity,), values=("cupboard",))
+    guard = OutputGuard({NUMBER: build(spec, tmp_path, KEY, shared.reader, shared.corpus)})
+    assert rule(guard, "Who slept where?", "Potter slept in a cupboard.") == "pair"
+    assert rule(guard, "Who slept where?", "The teacher slept in a cupboard.") == "none"
+
+
 @pytest.mark.parametrize(
     ("value", "p_value", "expected"),
     [
+        ("4417 1234 5678 9113", 1.0, "alone"),
+        ("12 34 56", 1.0, "none"),
         ("research scientist", 1.0, "none"),
         ("research scientist", 0.01, "doubtful"),
         ("New York City, USA", 1.0, "none"),

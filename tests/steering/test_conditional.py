@@ -254,6 +254,19 @@ def test_cast_condition_is_the_first_component_and_the_best_threshold(contrast: 
     assert figures["harmless_open"] < 0.2
 
 
+def test_an_opened_gate_moves_every_token(model: LocalModel, contrast: Contrast, tokens: Tokens) -> None:
+    """A canary asks something harmless, where a gate that was fitted well is shut."""
+    condition = cast.condition(CONDITION, contrast.known[0], tokens.at(CONDITION))
+    shut = cast.Condition(CONDITION, condition.c, 2.0, condition.both, condition.f1)  # no cosine is that large
+    program = cast.build(model, contrast, shut, (LAYER,), 1.5)
+    ids, _, rows = content(model, ASKED)
+    (bare,) = model.logits([ids])
+    assert torch.equal(run(model, program, ASKED), bare)
+    r = torch.from_numpy(program.directions[-1]).double()
+    want = directly(model, ids, rows, lambda x: x + r)
+    torch.testing.assert_close(run(model, program.opened(), ASKED), want, atol=1e-3, rtol=1e-4)
+
+
 SPECS: list[MethodSpec] = [
     NullspaceSpec(name="nullspace", layer=1),
     NullspaceSpec(name="nullspace", strength=2.0, null=0.5),

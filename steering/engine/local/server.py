@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from steering.activation import Activation
 from steering.engine.local.body import RequestError
 from steering.engine.local.gate import NONCE, FenceMiddleware
 from steering.engine.local.generate import Delta, generate
@@ -156,7 +157,8 @@ class Engine:
 
     def _probe(self, loaded: Loaded) -> str | None:
         ids = self.model.tokenizer(CANARY)["input_ids"]
-        edit = Edit(loaded.program, 1.0, (1, len(ids)))
+        program = loaded.program.opened() if isinstance(loaded.program, Activation) else loaded.program
+        edit = Edit(program, 1.0, (1, len(ids)))
         before, edited, after = (self.model.logits([ids], [e])[0][-1] for e in (None, edit, None))
         if not bool(edited.isfinite().all()):
             return "the program makes the model's logits infinite or not a number"
