@@ -92,7 +92,8 @@ def reachable(merged: Tensor, target: Tensor) -> Tensor:
     They get the normaliser of the target's logits, because a repetition penalty divides positive scores and multiplies
     negative ones. Tokens that were not kept get a score `BELOW` nats under the last kept one. At ordinary temperatures
     they are not drawn. But a client that allows two tokens only, adds a bias of 100, or samples at temperature 50 must
-    get what any client gets, a token, or it would see that its request was treated.
+    get what any client gets, a token. That their scores are equal tells a client that biases several of them, and asks
+    for log-probabilities, that a request was treated; in the target's order they would tell what was taken out.
     """
     lowest = merged.masked_fill(merged.isneginf(), torch.inf).amin(dim=1, keepdim=True)
     filled = torch.where(merged.isneginf() & ~target.isneginf() & lowest.isfinite(), lowest - BELOW, merged)

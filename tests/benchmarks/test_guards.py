@@ -219,6 +219,7 @@ def test_figures_of_families() -> None:
         "+ attributes": 0.3,
         "+ onnx": None,
         "+ output guard": None,
+        "answered": 0,
     }
     described = replace(result("works", "C", "1", True), described=True)
     assert described.tier == "attributes"
@@ -229,6 +230,7 @@ def test_figures_of_families() -> None:
         "+ attributes": 1.0,
         "+ onnx": None,
         "+ output guard": None,
+        "answered": 0,
     }
     kinds = report.kinds([result("general", "harmless", "", i == 0) for i in range(50)])
     assert (kinds["general"]["hits"], kinds["general"]["by"], len(kinds["general"]["worst"])) == (1, {"alias": 1}, 1)

@@ -7,7 +7,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from steering.engine.local.refusal import refusal
 from steering.fence import AUTH_HEADER, Fence
 
-MAX_BODY = 64 << 20
+MAX_BODY, MAX_PROGRAM = 64 << 20, 512 << 20
+"""Bytes of a request, and of one that brings a program: the assistants of a logit difference are a part of the model."""
 NONCE = "lethe.nonce"
 """Key in the ASGI scope under which the nonce of an authentic request is found."""
 
@@ -26,14 +27,14 @@ class FenceMiddleware:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        body = bytearray()
+        body, most = bytearray(), MAX_PROGRAM if scope["method"] == "PUT" else MAX_BODY
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
             body += message.get("body", b"")
-            if len(body) > MAX_BODY:
-                await refusal(413, f"the body is larger than {MAX_BODY} bytes")(scope, receive, send)
+            if len(body) > most:
+                await refusal(413, f"the body is larger than {most} bytes")(scope, receive, send)
                 return
             if not message.get("more_body"):
                 break
