@@ -8,7 +8,7 @@ from steering.engine.local.refusal import refusal
 from steering.fence import AUTH_HEADER, Fence
 
 MAX_BODY, MAX_PROGRAM = 64 << 20, 512 << 20
-"""Bytes of a request, and of one that brings a program: the assistants of a logit difference are a part of the model."""
+"""Bytes of a request, and of one that brings a program: assistants of a logit difference are as large as models."""
 NONCE = "lethe.nonce"
 """Key in the ASGI scope under which the nonce of an authentic request is found."""
 
