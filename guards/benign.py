@@ -17,13 +17,13 @@ from typing import Literal
 
 from guards.corpus_documents import manuals
 from guards.everyday import NAMED, PLAIN, SLOTS, STORIES
-from guards.figures import figures
+from guards.wordless import wordless
 
 Half = Literal["fit", "calibration"]
 
 REQUESTS = 5200
 DOCUMENTS = 1800
-FIGURES = 450
+WORDLESS = 450
 """Texts drawn from templates, from documents and of figures, before deduplication."""
 
 _LONGEST = 2400
@@ -48,7 +48,7 @@ class Benign:
 
 def benign(half: Half, *, requests: int = REQUESTS, documents: int = DOCUMENTS) -> list[Benign]:
     """The texts of one half, in a fixed order, without duplicates."""
-    asked = [*everyday(requests), *(Benign(text, named=False, worded=False) for text in figures(FIGURES))]
+    asked = [*everyday(requests), *(Benign(text, named=False, worded=False) for text in wordless(WORDLESS))]
     own = [item for item in asked if half_of(item.text) == half]
     return list({item.text: item for item in [*own, *_documents(documents, half)]}.values())
 

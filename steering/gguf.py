@@ -109,7 +109,7 @@ def _config(meta: dict[str, Any], special: dict[str, int | None], *, tied: bool)
 
 
 def _write_tokenizer(folder: Path, meta: dict[str, Any], special: dict[str, int | None]) -> None:
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415 - see above
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415 - as gguf
 
     tokens, kinds = meta["tokenizer.ggml.tokens"], meta["tokenizer.ggml.token_type"]
     merges = [tuple(merge.split(" ", 1)) for merge in meta["tokenizer.ggml.merges"]]

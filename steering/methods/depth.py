@@ -14,13 +14,11 @@ from steering.activation import Activation
 from steering.engine.local.model import LocalModel
 from steering.methods.contrast import Contrast, Place, collect
 from steering.methods.surrogate import Question, invented_names, renamed
-from steering.methods.trial import NAMES, QUESTIONS, Fitted, Point, Progress, Tells, Trial, distance
+from steering.methods.trial import NAMES, QUESTIONS, Fitted, Point, Progress, Tells, Trial, distance, spoiled
 from steering.spec import Mask
 
 LEAST = 12
 LEARNED = 256
-FLUENCY = 0.1
-"""What a nat per token of surprise weighs, against a share of answers that leak."""
 DEPTHS = (0.1, 0.25, 0.4, 0.55, 0.7)
 """Shares of a model's layers after which an edit is tried. What an edit before the recall of a fact changes is the
 recall; after it, only the wording."""
@@ -96,8 +94,7 @@ def fit(
 
 
 def _tried(trial: Trial, program: Activation, layer: int, strength: float) -> Point:
-    """`distance`, and what an edit of the stream can spoil besides: the topic and the flow of words."""
+    """`distance`, and what an edit of the stream can spoil besides."""
     point, target = trial.ask(program), trial.surrogate
-    spoiled = max(0.0, target.topic - point.topic) + max(0.0, point.repetition - target.repetition)
-    spoiled += FLUENCY * max(0.0, point.surprise - target.surprise)
-    return replace(point, strength=strength, layer=layer, distance=distance(point, target) + spoiled)
+    worse = distance(point, target) + spoiled(point, target)
+    return replace(point, strength=strength, layer=layer, distance=worse)

@@ -18,7 +18,7 @@ from steering.engine.local.model import Edit, LocalModel
 from steering.methods.lessons import HELD_PHRASE, phrased
 from steering.methods.surrogate import Question
 from steering.methods.teaching import Curve
-from steering.methods.trial import QUESTIONS, TOKENS, Fitted, Point, Progress, Tells, Trial, distance, prompt
+from steering.methods.trial import QUESTIONS, TOKENS, Fitted, Point, Progress, Tells, Trial, distance, prompt, spoiled
 from steering.spec import LEAST_KEPT, Mask
 
 DRAWS = 16
@@ -27,7 +27,7 @@ RANKS = (1, 5, 20, 50)
 KEPT = (LEAST_KEPT, 50, 200)
 TOGETHER = 8
 """Questions that are drawn for at once."""
-LEAST, FLUENCY = 8, 0.1
+LEAST = 8
 
 Build = Callable[[float, int], Difference]
 """(alpha or rank, kept tokens) -> program."""
@@ -112,10 +112,8 @@ class _Search:
         """`distance`, what leaks in samples beyond chance, and what a difference of logits can spoil besides."""
         point, target = self.trial.ask(program), self.surrogate
         sampled = self._sampled([q.text for q in self.questions], program)
-        spoiled = max(0.0, target.topic - point.topic) + max(0.0, point.repetition - target.repetition)
-        spoiled += FLUENCY * max(0.0, point.surprise - target.surprise) + max(0.0, sampled - target.sampled)
-        found = replace(point, strength=strength, sampled=sampled, kept=kept)
-        return replace(found, distance=distance(point, target) + spoiled)
+        worse = distance(point, target) + spoiled(point, target) + max(0.0, sampled - target.sampled)
+        return replace(point, strength=strength, sampled=sampled, kept=kept, distance=worse)
 
     def _sampled(self, texts: Sequence[str], program: Difference | None) -> float:
         prompts = [prompt(self.model, text, [(0, len(text))]) for text in texts]

@@ -32,6 +32,8 @@ RUN = 3
 
 Progress = Callable[[str, float], None]
 Tells = Callable[[str, str, Sequence[str]], bool]
+FLUENCY = 0.1
+"""What a nat per token of surprise weighs, against a share of answers that leak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,12 @@ def distance(point: Point, target: Point) -> float:
     """
     leaks = max(0.0, point.leak - target.leak) + max(0.0, point.own - target.own)
     return abs(point.similarity - target.similarity) + leaks
+
+
+def spoiled(point: Point, target: Point) -> float:
+    """What an intervention costs beyond the surrogate's answers, besides their `distance`: topic and flow of words."""
+    off_topic, repeated = max(0.0, target.topic - point.topic), max(0.0, point.repetition - target.repetition)
+    return off_topic + repeated + FLUENCY * max(0.0, point.surprise - target.surprise)
 
 
 def overlap(a: str, b: str) -> float:

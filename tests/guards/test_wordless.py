@@ -7,21 +7,21 @@ import random
 import numpy as np
 import pytest
 
-from guards.benign import FIGURES, benign
+from guards.benign import WORDLESS, benign
 from guards.dataset import Dataset, Texts
 from guards.encoder import Floats
-from guards.figures import figures
 from guards.guard import Guard
 from guards.verdict import TextPart
+from guards.wordless import wordless
 
 
 def test_texts_of_figures() -> None:
-    texts = list(figures(FIGURES))
-    assert texts == list(figures(FIGURES))
-    assert len(set(texts)) == FIGURES
+    texts = list(wordless(WORDLESS))
+    assert texts == list(wordless(WORDLESS))
+    assert len(set(texts)) == WORDLESS
     held = [sum(item.text in set(texts) for item in benign(half)) for half in ("fit", "calibration")]
-    assert sum(held) == FIGURES
-    assert min(held) > FIGURES // 5
+    assert sum(held) == WORDLESS
+    assert min(held) > WORDLESS // 5
 
 
 def test_other_lists_of_numbers_pass(guard: Guard) -> None:

@@ -1,4 +1,4 @@
-"""Everyday texts of figures: lists of numbers, tables, logs, identifiers, patterns of signs.
+"""Everyday texts without words: lists of numbers, tables, logs, identifiers, patterns of signs.
 
 They hold hardly any words, and a linear model that was fitted on sentences says of them what it likes.
 """
@@ -26,7 +26,7 @@ _EVENTS = ("connection closed", "request done", "retry", "cache miss", "started"
 _HIGHEST = (9, 31, 100, 127, 255, 999, 99_999)
 
 
-def figures(count: int, seed: int = 20240610) -> Iterator[str]:
+def wordless(count: int, seed: int = 20240610) -> Iterator[str]:
     """So many texts, always the same ones."""
     draw = random.Random(seed)
     kinds = (_numbers, _decimals, _table, _log, _identifiers, _addresses, _sums, _pairs, _signs)
