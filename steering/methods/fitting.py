@@ -9,7 +9,7 @@ from typing import Any
 from steering.activation import Activation
 from steering.assistant import Difference
 from steering.engine.local.model import LocalModel
-from steering.methods import cast, eco, nullspace, projection, redirect, twin, uld
+from steering.methods import assisted, cast, eco, nullspace, projection, redirect, twin, uld
 from steering.methods.harmless import NONE, Harmless
 from steering.methods.lessons import NOTHING, Material
 from steering.methods.surrogate import Question
@@ -45,9 +45,9 @@ def fit(
         case CastSpec():
             return cast.fit(model, questions, values, spec, tells, progress, harmless)
         case UldSpec():
-            return uld.fit(model, questions, values, spec, tells, progress, harmless, material)
+            return assisted.fit(model, questions, values, spec, uld.PLANS, tells, progress, harmless, material)
         case TwinSpec():
-            return twin.fit(model, questions, values, spec, tells, progress, harmless, material)
+            return assisted.fit(model, questions, values, spec, twin.PLANS, tells, progress, harmless, material)
 
 
 def conditional(spec: MethodSpec) -> bool:

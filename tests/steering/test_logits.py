@@ -48,18 +48,18 @@ def reference(
     return out
 
 
-def arguments(rows: list[dict[str, float]], *, offset: bool) -> list[Tensor | None]:
+def arguments(rows: list[dict[str, float]], *, offset: bool) -> tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor]:
     def column(name: str, dtype: torch.dtype) -> Tensor:
         return torch.tensor([row[name] for row in rows]).to(dtype)
 
     ranks = column("rank", torch.int64)
-    return [
+    return (
         column("alpha", torch.float32),
         ranks if bool(ranks.any()) else None,
         column("plausible", torch.float32),
         column("top_m", torch.int64),
         torch.full((len(rows),), offset),
-    ]
+    )
 
 
 def logits(seed: int, n: int, scale: float = 6.0) -> Floats:
@@ -81,7 +81,7 @@ def test_equals_the_reference(twins: bool, offset: bool) -> None:
     t[1, :40] = -np.inf  # what the target excludes stays excluded, whatever assistants say
     a[2, 7:60] = -np.inf  # an assistant's certainty makes no infinite score
     blank = torch.from_numpy(b) if twins else None
-    found = logit_difference(torch.from_numpy(t), torch.from_numpy(a), blank, *arguments(ROWS, offset=offset))  # type: ignore[arg-type]
+    found = logit_difference(torch.from_numpy(t), torch.from_numpy(a), blank, *arguments(ROWS, offset=offset))
     for i, row in enumerate(ROWS):
         expected = reference(t[i], a[i], b[i] if twins else None, row, offset=offset)
         np.testing.assert_allclose(found[i].numpy(), expected, atol=1e-5)  # the parameters are float32
@@ -92,7 +92,7 @@ def test_equals_the_reference(twins: bool, offset: bool) -> None:
 def test_rank_masks_what_twins_disagree_on(rank: int) -> None:
     rows = [{"alpha": 1.0, "rank": rank, "plausible": 0.01, "top_m": m} for m in (1, 20, 97)]
     t, a, b = (logits(seed, len(rows)) for seed in (4, 5, 6))
-    found = logit_difference(*map(torch.from_numpy, (t, a, b)), *arguments(rows, offset=False))  # type: ignore[arg-type]
+    found = logit_difference(*map(torch.from_numpy, (t, a, b)), *arguments(rows, offset=False))
     for i, row in enumerate(rows):
         np.testing.assert_allclose(found[i].numpy(), reference(t[i], a[i], b[i], row, offset=False), atol=1e-6)
         assert bool(found[i].isfinite().any())
@@ -101,7 +101,7 @@ def test_rank_masks_what_twins_disagree_on(rank: int) -> None:
 def test_twins_that_agree_mask_nothing() -> None:
     rows = [{"alpha": 1.0, "rank": 50, "plausible": 0.0, "top_m": 97}]
     t, a = (torch.from_numpy(logits(seed, 1)) for seed in (4, 5))
-    found = logit_difference(t, a, a + 0.5 * torch.rand(1, VOCABULARY), *arguments(rows, offset=False))  # type: ignore[arg-type]
+    found = logit_difference(t, a, a + 0.5 * torch.rand(1, VOCABULARY), *arguments(rows, offset=False))
     assert torch.allclose(found, torch.log_softmax(t, dim=1))
 
 
@@ -111,7 +111,7 @@ def test_alpha_zero_keeps_the_bits(dtype: torch.dtype) -> None:
     t[0, 5] = -torch.inf
     a[1, 3] = torch.nan
     rows = [{"alpha": alpha, "rank": 0, "plausible": 0.01, "top_m": 20} for alpha in (0.0, 0.0, 1.0)]
-    found = logit_difference(t, a, b, *arguments(rows, offset=False))  # type: ignore[arg-type]
+    found = logit_difference(t, a, b, *arguments(rows, offset=False))
     assert found.dtype == dtype
     assert torch.equal(found[:2].view(torch.uint8), t[:2].contiguous().view(torch.uint8))
     expected = reference(*(x[2].double().numpy() for x in (t, a, b)), rows[2], offset=False)
@@ -134,7 +134,7 @@ def test_a_certain_token_is_forgotten_only_with_others_beside_it(top_m: int, lea
     """p = 0.999: the plausibility rule alone keeps one token, which then has all of the probability."""
     t, a = certain(0.999)
     rows = [{"alpha": 0.75, "rank": 0, "plausible": 0.01, "top_m": top_m}]
-    left = float(logit_difference(t, a, None, *arguments(rows, offset=False)).exp()[0, 0])  # type: ignore[arg-type]
+    left = float(logit_difference(t, a, None, *arguments(rows, offset=False)).exp()[0, 0])
     assert least <= left <= most
 
 
@@ -143,7 +143,7 @@ def test_negative_scores_do_not_lose_against_masked_tokens() -> None:
     t, a = torch.full((1, VOCABULARY), -40.0), torch.full((1, VOCABULARY), 3.0)
     t[0, 60:62] = torch.tensor([-1.0, -2.0])
     rows = [{"alpha": 1.0, "rank": 0, "plausible": 0.1, "top_m": 2}]
-    found = logit_difference(t, a, None, *arguments(rows, offset=False))  # type: ignore[arg-type]
+    found = logit_difference(t, a, None, *arguments(rows, offset=False))
     assert int(found.argmax()) == 60
     assert found.isfinite().sum() == 2
 
@@ -153,7 +153,7 @@ def test_what_is_not_a_number_is_not_answered_with() -> None:
     a[0, 9] = torch.nan
     b[1] = -torch.inf
     t[2] = -torch.inf
-    found = logit_difference(t, a, b, *arguments([ROWS[1]] * 3, offset=False))  # type: ignore[arg-type]
+    found = logit_difference(t, a, b, *arguments([ROWS[1]] * 3, offset=False))
     assert bool(found[:2].isnan().all())
     assert bool(found[2].isneginf().all())
 

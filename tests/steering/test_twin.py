@@ -12,7 +12,7 @@ import torch
 
 from steering.engine.local.assistants import trained, truncated
 from steering.engine.local.model import LocalModel
-from steering.methods import fitting, merging, twin
+from steering.methods import assisted, fitting, merging
 from steering.methods.checkpoint import Checkpoint
 from steering.methods.curve import draw
 from steering.methods.harmless import Harmless
@@ -199,4 +199,4 @@ def test_fit_writes_a_program_that_changes_answers(
 
 
 def test_assistants_are_a_quarter_of_the_model_but_two_layers(model: LocalModel) -> None:
-    assert twin.quarter(model) == 2
+    assert assisted.quarter(model) == 2
