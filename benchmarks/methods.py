@@ -181,19 +181,13 @@ def drawn(model: LocalModel, question: Question, program: AnyProgram | None, mas
     ids, edit = ordered(model, question, program, mask)
     sampling = Sampling(max_tokens=TOKENS, seed=seed * DRAWS, eos=model.eos)
     samplers = [Sampler(sampling, ids, model.vocabulary, i) for i in range(DRAWS)]
-    answers: list[list[int]] = [[] for _ in samplers]
-    state, alive = model.prefill([ids], [edit]), list(range(DRAWS))
+    state = model.prefill([ids], [edit])
     state.select([0] * DRAWS)
-    for step in range(TOKENS):
-        tokens = [samplers[i].pick(row).id for i, row in zip(alive, state.logits, strict=True)]
-        going = [at for at, token in enumerate(tokens) if token not in model.eos]
-        for at in going:
-            answers[alive[at]].append(tokens[at])
-        if not going or step == TOKENS - 1:
-            break
-        alive = [alive[at] for at in going]
-        state.select(going)
-        state.advance([tokens[at] for at in going])
+
+    def pick(logits: torch.Tensor, rows: Sequence[int]) -> list[int]:
+        return [samplers[i].pick(row).id for i, row in zip(rows, logits, strict=True)]
+
+    answers = state.run(pick, model.eos, [TOKENS] * DRAWS)
     return [model.tokenizer.decode(answer, skip_special_tokens=True) for answer in answers]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from steering.assistant import Difference
 from steering.engine.local.model import Edit, LocalModel
@@ -129,24 +130,17 @@ def draws(
 ) -> list[list[str]]:
     """`count` answers at temperature 1 to each prompt."""
     generator = torch.Generator(model.device).manual_seed(seed)
+
+    def pick(logits: Tensor, _: Sequence[int]) -> list[int]:
+        found: list[int] = torch.multinomial(logits.softmax(dim=1), 1, generator=generator)[:, 0].tolist()
+        return found
+
     out: list[list[str]] = []
     for at in range(0, len(batch), TOGETHER):
         part = batch[at : at + TOGETHER]
         state = model.prefill(part, edits[at : at + TOGETHER])
         state.select([i for i in range(len(part)) for _ in range(count)])
-        ids: list[list[int]] = [[] for _ in range(len(part) * count)]
-        alive = list(range(len(ids)))
-        for step in range(TOKENS):
-            tokens = torch.multinomial(state.logits.softmax(dim=1), 1, generator=generator)[:, 0].tolist()
-            going = [row for row, token in enumerate(tokens) if token not in model.eos]
-            for row in going:
-                ids[alive[row]].append(tokens[row])
-            if not going or step == TOKENS - 1:
-                break
-            if len(going) < len(alive):
-                alive = [alive[row] for row in going]
-                state.select(going)
-            state.advance([tokens[row] for row in going])
+        ids = state.run(pick, model.eos, [TOKENS] * (len(part) * count))
         texts = [model.tokenizer.decode(answer, skip_special_tokens=True) for answer in ids]
         out += [texts[i * count : (i + 1) * count] for i in range(len(part))]
     return out

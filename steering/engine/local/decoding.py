@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,9 @@ from torch import Tensor
 
 from steering.engine.local.assistants import Lane
 from steering.engine.local.residual import Push, steered
+
+Pick = Callable[[Tensor, Sequence[int]], Sequence[int]]
+"""(logits [rows, vocabulary] of the rows that go on, numbers of these rows) -> the next token of each."""
 
 
 class Decoding:
@@ -50,6 +53,28 @@ class Decoding:
         for lane in self.lanes:
             logits = lane.merge(logits, **inputs)
         self.logits = logits[:, -1]
+
+    def run(self, pick: Pick, ends: Collection[int], most: Sequence[int]) -> list[list[int]]:
+        """Decode every row until it ends or has as many tokens as `most` says: ids without the one that ended it.
+
+        Rows that have ended are dropped.
+        """
+        answers: list[list[int]] = [[] for _ in most]
+        alive = list(range(len(answers)))
+        while True:
+            tokens = pick(self.logits, alive)
+            going = []
+            for row, (i, token) in enumerate(zip(alive, tokens, strict=True)):
+                if token not in ends and len(answers[i]) < most[i]:
+                    answers[i].append(token)
+                    if len(answers[i]) < most[i]:
+                        going.append(row)
+            if not going:
+                return answers
+            if len(going) < len(alive):
+                alive = [alive[row] for row in going]
+                self.select(going)
+            self.advance([tokens[row] for row in going])
 
     @torch.inference_mode()
     def select(self, rows: Sequence[int]) -> None:

@@ -275,23 +275,5 @@ class LocalModel:
     def _greedy(
         self, batch: Sequence[Ids], edits: Sequence[Edit | None] | None, max_tokens: int
     ) -> Iterable[list[int]]:
-        answers: list[list[int]] = [[] for _ in batch]
-        alive = list(range(len(batch)))
-        state = self.prefill(batch, edits)
-        while alive and max_tokens > 0:
-            tokens: list[int] = state.logits.argmax(dim=1).tolist()
-            going = [
-                row
-                for row, (i, token) in enumerate(zip(alive, tokens, strict=True))
-                if token not in self.eos and len(batch[i]) + len(answers[i]) < self.context
-            ]
-            for row in going:
-                answers[alive[row]].append(tokens[row])
-            if len(going) < len(alive):
-                alive = [alive[row] for row in going]
-                if alive:
-                    state.select(going)
-            max_tokens -= 1
-            if alive and max_tokens:
-                state.advance([tokens[row] for row in going])
-        return answers
+        room = [max(0, min(max_tokens, self.context - len(ids))) for ids in batch]
+        return self.prefill(batch, edits).run(lambda logits, _: logits.argmax(dim=1).tolist(), self.eos, room)
