@@ -24,7 +24,7 @@ from guards.part import FittedName, FittedPart, NameKind
 from guards.reading import Reader, Reading
 from guards.spec import GuardSpec
 from guards.surprise import Held, Surprise, different, stated
-from guards.threshold import BENIGN_RATE, NEIGHBOUR_RATE, applied, own_threshold, quantile
+from guards.threshold import BENIGN_RATE, NEIGHBOUR_RATE, least, own_threshold, quantile
 from guards.titles import quoted_titles
 
 ENCODER = "wordllama"
@@ -143,7 +143,7 @@ def _figures(
     positive, near, benign_ = held
     decided = data.near.decided[: len(near)]
     by_chance = _crossed(data, held, rate, facts=facts)
-    flagged = data.positive.decided | (positive >= applied(data.positive.flags, threshold, cut, facts=facts))
+    flagged = data.positive.decided | (positive >= least(data.positive.flags, threshold, cut, facts=facts))
     asked = np.array([s.weight == 1.0 and s.named for s in samples])
     nameless = np.array([not s.named for s in samples]) & ~data.positive.decided
     return {
@@ -175,7 +175,7 @@ def _crossed(
         cut = max(threshold, quantile(benign_[set_on[1]], BENIGN_RATE))
         named = data.near.flags[: len(near)], data.benign.flags
         for out, scores, used, flags in zip(flagged, (near, benign_), set_on, named, strict=True):
-            out[~used] = (scores >= applied(flags, threshold, cut, facts=facts))[~used]
+            out[~used] = (scores >= least(flags, threshold, cut, facts=facts))[~used]
     return flagged
 
 

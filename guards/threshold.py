@@ -24,7 +24,7 @@ def own_threshold(near: Floats, benign_: Floats, rate: tuple[float, float], *, f
     return max(bounded(near, rate), quantile(benign_, rate[0]) if facts else NO_THRESHOLD)
 
 
-def applied(named: Bools, threshold: float, cut: float, *, facts: bool) -> Floats:
+def least(named: Bools, threshold: float, cut: float, *, facts: bool) -> Floats:
     """Least score of each text for a verdict: of facts, the policy's own threshold wherever a name stands."""
     return np.where(named & facts, threshold, cut).astype(np.float32)
 

@@ -26,7 +26,7 @@ from benchmarks.guards.scanning import Scanned, scanned, told_apart
 from benchmarks.guards.scripts import QUESTIONS, respelt
 from benchmarks.guards.sizes import Sizes, Sources
 from benchmarks.guards.speed import speed
-from benchmarks.guards.stopped import indices, stopped
+from benchmarks.guards.stopped import ARMS, indices, stopped
 from benchmarks.guards.suite import suite
 from benchmarks.guards.texts import Texts, policies_of, texts_of
 from benchmarks.where import where
@@ -40,7 +40,7 @@ FLEET_FAMILIES = frozenset({"direct", "paraphrase", "typo_1", "base64", "composi
 """Families of class A that a fleet is asked, with everything of class C."""
 FLIPPED = frozenset({"direct", "paraphrase", "alias", "lower", "exam", "tell_me", "statement"})
 """Families of class A whose texts get harmless words; of class C all do."""
-LISTED_ROWS = "all rows"
+LISTED_ROWS = ARMS[-1]
 """What policies list for the output guard: attributes of everything that is to be forgotten of an author."""
 
 
