@@ -24,7 +24,7 @@ from gateway.look import OutputScanner
 from gateway.metrics import Metrics
 from gateway.programs import Programs
 from gateway.routes import chat, completions, health, models
-from gateway.settings import Settings
+from gateway.settings import GuardSettings, Settings
 from gateway.store import LoadedPolicy, load_policies
 from gateway.upstream import Upstream
 
@@ -48,7 +48,7 @@ def create_app(settings: Settings, guard: Scanner | None = None, output: OutputS
     if settings.upstream.engine_key is None and any(policy.intervenes for policy in policies):
         raise ValueError("upstream.engine_key: policies that intervene need it; set LETHE_ENGINE_KEY on both sides")
     if guard is None and policies:
-        guard = build_guard(policies, settings.guard.alpha, settings.guard.samples)
+        guard = build_guard(policies, settings.guard)
     watched = [policy for policy in policies if policy.active.rules.output != "off"]
     if unreadable := sorted(settings.allow_fields.intersection(TOKEN_FIELDS)) if watched else []:
         raise ValueError(
@@ -91,13 +91,23 @@ def create_app(settings: Settings, guard: Scanner | None = None, output: OutputS
     return app
 
 
-def build_guard(policies: Sequence[LoadedPolicy], alpha: float, samples: Path | None = None) -> Scanner:
-    """The guard of all policies; imports its libraries only here. Raises `ValueError`, also for unusable samples."""
-    from guards.guard import Guard  # noqa: PLC0415 - a gateway without policies must not load encoders
+def build_guard(policies: Sequence[LoadedPolicy], settings: GuardSettings) -> Scanner:
+    """The guard of all policies; imports its libraries only here.
+
+    Raises `ValueError`, also for unusable samples and a second encoder that cannot be loaded.
+    """
+    from guards.encoder import load_encoder  # noqa: PLC0415 - a gateway without policies must not load encoders
+    from guards.guard import Guard, Shared  # noqa: PLC0415 - see above
     from guards.samples import read_samples  # noqa: PLC0415 - see above
 
-    own = read_samples(samples) if samples is not None else ()
-    return Guard.from_parts({policy.number: policy.guard for policy in policies}, alpha=alpha, samples=own)
+    own = read_samples(settings.samples) if settings.samples is not None else ()
+    try:
+        second = load_encoder(settings.second) if settings.second is not None else None
+    except (OSError, ModuleNotFoundError) as error:
+        raise ValueError(f"guard.second: {error}") from error
+    shared = Shared.load(second=second)
+    parts = {policy.number: policy.guard for policy in policies}
+    return Guard.from_parts(parts, alpha=settings.alpha, shared=shared, samples=own)
 
 
 def build_output(policies: Sequence[LoadedPolicy]) -> OutputScanner:

@@ -215,10 +215,13 @@ class Lifecycle:
         task = partial(self._verdicts, self.guard, conversation.parts, [policy.number for policy in policies], looking)
         # the guard reads a text once for all policies; those that look through answers read it again, each by itself
         size = sum(len(part.text) + BORDER for part in conversation.parts) * max(1, len(looking))
-        verdicts = await attempt_aside(task, "the guard", size=size, inline=self.settings.guard.inline_chars)
+        inline = self.settings.guard.inline_chars if self.settings.guard.second is None else -1  # a transformer is slow
+        verdicts = await attempt_aside(task, "the guard", size=size, inline=inline)
         if verdicts is None:
             return {}
         self.ledger.metrics.guard_seconds.observe(time.perf_counter() - started)
+        if any(verdict.second for verdict in verdicts.values()):
+            self.ledger.metrics.second_looks.inc()
         return verdicts
 
     def _verdicts(

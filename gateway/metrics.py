@@ -26,6 +26,11 @@ class Metrics:
         self.guard_seconds = Histogram(
             "lethe_guard_seconds", "Time in the guards per request.", buckets=_FAST, registry=self.registry
         )
+        self.second_looks = Counter(
+            "lethe_guard_second_looks",
+            "Requests that a second encoder read because they were nearly flagged.",
+            registry=self.registry,
+        )
         self.answers = Counter(
             "lethe_answers",
             "What each policy said about each answer that tells what it forgets.",

@@ -110,6 +110,13 @@ class GuardSettings(_Part):
         description="JSON lines of harmless requests of your own traffic, {'text': ...} or {'messages': [...]}, read "
         "at start: the target then holds for them as well. At least 1/alpha of them, none about what is forgotten.",
     )
+    second: str | None = Field(
+        None,
+        pattern=r"^(minilm|sentence-transformers):.+$",
+        description="A second encoder, minilm:FOLDER or sentence-transformers:FOLDER: it reads short requests that are "
+        "nearly flagged once more, for policies that were compiled with it (`lethe compile --second`). Costs "
+        "milliseconds in one request of twenty, and half of alpha; recognises more subjects that are only described.",
+    )
     inline_chars: int = Field(
         4096, ge=0, description="Requests with more text than this are scanned outside of the event loop."
     )

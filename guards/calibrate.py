@@ -89,18 +89,28 @@ class Corpus:
 
         Left out are requests that may hold a proper name and hold an alias: they are about the subject of a policy.
         """
-        asked = ~np.array([text.document for text in self.texts], bool)
         decided = scored.decided
+        kept, apart = self._members(decided)
         # beside a name, a policy about facts goes by its own threshold, see `guards.beside`
         alone = scored.named & np.array(models.facts, bool) & (scored.best >= models.threshold)
         single = np.where(alone, np.inf, tails.scaled(scored.boosted(models.boost))).max(1, initial=-np.inf)
         single[decided] = np.inf
-        kept = asked & (~decided | ~np.array([text.named for text in self.texts], bool))
-        apart = decided | ~asked
         over = np.where((apart | np.roll(apart, -1))[:, None], -np.inf, tails.scaled(scored.border))  # no neighbours
         best, boost = tails.scaled(scored.best), models.boost / tails.excess
         runs = _runs(best, np.asarray(over, np.float32), scored.named, ~apart, boost)
         return [np.asarray(single[kept], np.float32), *runs[1:]]
+
+    def largest(self, values: Floats, decided: Bools) -> list[Floats]:
+        """Largest of the values of the texts, `[texts]`, in each conversation of `maxima`, in the same order."""
+        kept, apart = self._members(decided)
+        none = np.zeros((len(values), 1), np.float32)
+        runs = _runs(values[:, None], none - np.inf, none > 0, ~apart, np.zeros(1, np.float32))
+        return [np.asarray(values[kept], np.float32), *runs[1:]]
+
+    def _members(self, decided: Bools) -> tuple[Bools, Bools]:
+        """Texts that are requests by themselves, and texts that stand in no conversation."""
+        asked = ~np.array([text.document for text in self.texts], bool)
+        return asked & (~decided | ~np.array([text.named for text in self.texts], bool)), decided | ~asked
 
     def deciding(self, models: Models) -> dict[int, int]:
         """Policies whose names alone decide harmless texts without proper names, with the number of such texts."""

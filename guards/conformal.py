@@ -85,17 +85,18 @@ class Stratum:
 
     def __init__(self, sizes: Sequence[float], maxima: Sequence[Floats], alpha: float) -> None:
         """`maxima[i]` are the statistics of texts of `sizes[i]`, ascending. Raises what `Calibration` raises."""
-        self.sizes = sizes
+        self.sizes, self.maxima = sizes, maxima
         self.calibrations = [Calibration(statistics, alpha) for statistics in maxima]
         self._cutoffs = np.maximum.accumulate([calibration.cutoff for calibration in self.calibrations])
 
     def cutoff(self, size: float) -> float:
         """Scaled score above which a request of a size is flagged."""
-        return float(self._cutoffs[self._level(size)])
+        return float(self._cutoffs[self.level(size)])
 
     def p_values(self, scaled: Floats, size: float) -> npt.NDArray[np.float64]:
         """p-values of scaled scores of a request of a size."""
-        return self.calibrations[self._level(size)].p_values(scaled)
+        return self.calibrations[self.level(size)].p_values(scaled)
 
-    def _level(self, size: float) -> int:
+    def level(self, size: float) -> int:
+        """Place of the calibration that a request of a size is compared with."""
         return min(int(np.searchsorted(self.sizes, size)), len(self.sizes) - 1)

@@ -17,6 +17,7 @@ from guards.intake import whole_vectors
 from guards.part import FittedPart
 from guards.reading import Reader
 from guards.verdict import Source, Span, TextPart, Verdict
+from guards.whole import LONGEST
 
 WARM = "How far is it from the harbour to the old market?"
 """Read before the clock starts: the first text of a process pays for imports and tables."""
@@ -64,7 +65,10 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One reason per policy, and milliseconds by tier: `read`, `names`, `classifier`, and the `scan` as a whole."""
+    """One reason per policy, and milliseconds by tier: `read`, `names`, `classifier`, and the `scan` as a whole.
+
+    With a second encoder, `second` is what it takes to read the text; the scan finds it read.
+    """
 
     reasons: tuple[Reason, ...]
     ms: Mapping[str, float]
@@ -93,6 +97,10 @@ def explain(guard: Guard, parts: Mapping[str, FittedPart], text: str, role: str 
     clock.append(time.perf_counter())
     models.scores(reading.vectors)
     clock.append(time.perf_counter())
+    whole = guard.shared.whole
+    if whole is not None:
+        whole.vectors([text[:LONGEST]])
+    clock.append(time.perf_counter())
     verdicts = guard.scan(request)
     clock.append(time.perf_counter())
     limits, evidence = guard.limits(request), models.weigh(reading, _everything(models))
@@ -107,9 +115,8 @@ def explain(guard: Guard, parts: Mapping[str, FittedPart], text: str, role: str 
         for at, verdict in enumerate(verdicts)
     ]
     spent = np.diff(clock) * 1e3
-    return Explanation(
-        tuple(reasons), dict(zip(("read", "names", "classifier", "scan"), spent.round(3).tolist(), strict=True))
-    )
+    ms = dict(zip(("read", "names", "classifier", "second", "scan"), spent.round(3).tolist(), strict=True))
+    return Explanation(tuple(reasons), ms if whole is not None else {k: v for k, v in ms.items() if k != "second"})
 
 
 def nearest(text: str, examples: Sequence[str], reader: Reader) -> tuple[int, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ from guards.intake import check_aliases
 from guards.normalize import Bools, Normalizer
 from guards.part import FittedName, FittedPart, NameKind
 from guards.reading import Reader, Reading
+from guards.second import fit_second
 from guards.spec import GuardSpec
 from guards.surprise import Held, Surprise, different, stated
 from guards.threshold import BENIGN_RATE, NEIGHBOUR_RATE, least, own_threshold, quantile
 from guards.titles import quoted_titles
+from guards.whole import Whole
 
 ENCODER = "wordllama"
 STRONGEST = {"entity": 1.5, "facts": 0.0}
@@ -36,7 +39,14 @@ class FitError(ValueError):
     """A policy that cannot be fitted; the text says what is missing."""
 
 
-def fit(spec: GuardSpec, base: Path, *, key: bytes, progress: Callable[[str, float], None]) -> FittedPart:
+def fit(
+    spec: GuardSpec,
+    base: Path,
+    *,
+    key: bytes,
+    progress: Callable[[str, float], None],
+    whole: Whole | None = None,
+) -> FittedPart:
     """Fit the guard of one policy.
 
     Args:
@@ -44,6 +54,7 @@ def fit(spec: GuardSpec, base: Path, *, key: bytes, progress: Callable[[str, flo
         base: folder of the policy file; the paths in `spec` are relative to it.
         key: secret from which folds and variants are drawn, so that fits are repeatable only with it.
         progress: called with what is being done and the share that is done.
+        whole: a second encoder for a second look, see `guards.grey`; a policy about facts has no use for it.
 
     Raises:
         FitError: nothing to learn from.
@@ -121,8 +132,14 @@ def fit(spec: GuardSpec, base: Path, *, key: bytes, progress: Callable[[str, flo
     progress("fitting", 0.9)
     model = data.fit(data.everything())
     figures = {**_figures(data, samples, held, threshold, rate, facts=facts), "alias_rate_benign": alias_rate}
+    part = _part(spec, names, together, reader, model, threshold, attributes, figures)
+    if whole is not None and not facts:
+        progress("reading with the second encoder", 0.95)
+        texts = [b.text for b in harmless if b.worded]
+        second = fit_second(whole, samples, retained, bare, texts, given=given, seed=seed)
+        part = replace(part, second=second)
     progress("done", 1.0)
-    return _part(spec, names, together, reader, model, threshold, attributes, figures)
+    return part
 
 
 def _figures(

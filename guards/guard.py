@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,14 +17,17 @@ from guards.described import Flagging, described
 from guards.encoder import Encoder, Floats, load_encoder
 from guards.english import english_words
 from guards.evidence import Found, Models, indexed
-from guards.limits import Limits, Sizes
+from guards.grey import SHARE, Grey, Seen
+from guards.limits import Harmless, Limits, Sizes
 from guards.nameless import Nameless
 from guards.part import FittedPart, PartError
 from guards.reading import Reader
 from guards.request import Request, meets, merged
 from guards.samples import Sample, too_few
+from guards.second import SecondModels
 from guards.turns import rows
 from guards.verdict import Span, TextPart, Verdict, joined
+from guards.whole import Whole
 
 CENTRE = 4.0
 """A verdict's score is 1/2 so many standard deviations above the worst window of the mean benign text."""
@@ -40,15 +43,19 @@ class Shared:
     reader: Reader
     corpus: Corpus
     prose: Prose | None = None
+    whole: Whole | None = None
 
     @classmethod
-    def load(cls, encoder: Encoder | None = None) -> Shared:
+    def load(cls, encoder: Encoder | None = None, second: Encoder | None = None) -> Shared:
         """Load the encoder (WordLlama unless another is given) and the calibration texts; takes seconds.
+
+        With a `second` one, policies that were compiled with it get a second look, see `guards.grey`.
 
         The first time on a machine it takes half a minute, see `guards.corpus_cache`.
         """
         reader = Reader(encoder or load_encoder("wordllama"))
-        return cls(reader, Corpus.read(reader), Prose.load(reader))
+        whole = Whole(second, reader.normalizer) if second is not None else None
+        return cls(reader, Corpus.read(reader), Prose.load(reader), whole)
 
 
 class Guard:
@@ -75,15 +82,22 @@ class Guard:
         # what a name adds; a policy about facts has a threshold of its own there instead, see `guards.beside`
         self._boost = np.where(self._facts, np.float32(0), self._models.boost)
         self._position = {policy: i for i, policy in enumerate(self.policies)}
-        self._limits = Limits(self._models, self._boost, shared.corpus, shared.prose, shared.reader.normalizer, alpha)
+        looks = shared.whole is not None and any(part.second is not None for part in ordered)
+        second = SecondModels(ordered, shared.whole) if looks and shared.whole is not None else None
+        first = alpha * (1 - SHARE) if second else alpha
+        harmless = Harmless.of(shared.corpus, shared.prose, self._models, shared.reader.normalizer)
+        self._limits = Limits(self._models, self._boost, harmless, first)
         self.calibration: Calibration = self._limits.strata[0].calibrations[0]
         """Of a request of one text, among everyday requests."""
         if ordered and not np.isfinite(self.calibration.cutoff):
             raise PartError(self._too_ordinary(alpha))
+        self._grey = Grey(second, self._limits, self._boost, harmless, alpha) if second else None
         if samples:
-            self._limits.add(self._sampled(samples, alpha))
+            self._sample(samples, first)
         self._documents, self._by_chance = self._limits.documents(), self._limits.by_chance()
         lowest = self._limits.lowest()
+        if self._grey is not None:
+            lowest = np.minimum(lowest, self._grey.floors())
         floors = np.where(self._facts, np.minimum(lowest, self._models.threshold), lowest - self._boost)
         self._texts = Collector(self._models, shared.reader, floors)
 
@@ -142,18 +156,19 @@ class Guard:
         flagging = [
             Flagging(policy, verdict.entities, verdict.windows, float(limits[policy]))
             for policy, verdict in zip(chosen, verdicts, strict=True)
-            if verdict.flagged
+            if verdict.flagged and verdict.source != "second"
         ]
         words = described(parts, flagging, self._texts.collect, self._models, self.shared.reader)
         told = {each.policy: spans for each, spans in zip(flagging, words, strict=True)}
         return [
-            verdict._replace(described=told[policy]) if verdict.flagged else verdict
+            verdict._replace(described=told.get(policy, verdict.windows)) if verdict.flagged else verdict
             for policy, verdict in zip(chosen, verdicts, strict=True)
         ]
 
-    def _sampled(self, samples: Sequence[Sample], alpha: float) -> Stratum:
-        """The operator's own traffic. Requests that names decide are about a subject of a policy, and left out."""
-        texts, statistics = Collector(self._models, self.shared.reader), []
+    def _sample(self, samples: Sequence[Sample], alpha: float) -> None:
+        """Let the operator's own traffic count, without requests that names decide: they are about a subject."""
+        floors = self._grey.floors() - self._boost if self._grey is not None else None
+        texts, statistics, kept = Collector(self._models, self.shared.reader, floors), [], []
         for sample in samples:
             request = texts.weighed(sample)
             if not any(self._models.deciding(p, names, request.spans) for p, names in request.names.items()):
@@ -162,9 +177,13 @@ class Guard:
                 scores = self._limits.tails.scaled(request.best + named * self._boost)
                 alone = named & self._facts & (request.best >= self._models.threshold)
                 statistics.append(np.where(alone, np.inf, scores).max(initial=-np.inf))
+                kept.append((request, sample))
         if (len(statistics) + 1) * alpha < 1:
             raise ValueError(too_few(len(samples), len(statistics), alpha))
-        return Stratum((1,), [np.array(statistics, np.float32)], alpha)
+        stratum = Stratum((1,), [np.array(statistics, np.float32)], alpha)
+        self._limits.add(stratum)
+        if self._grey is not None:
+            self._grey.add(stratum, kept)
 
     def _verdicts(
         self,
@@ -172,7 +191,7 @@ class Guard:
         request: Request,
         sizes: Sizes,
         limits: Floats,
-        chosen: Iterable[int],
+        chosen: Sequence[int],
     ) -> list[Verdict]:
         scores = request.best.copy()
         decisive: dict[int, set[tuple[int, Found]]] = {}
@@ -204,12 +223,14 @@ class Guard:
         shown = np.minimum(1 / (1 + np.exp(CENTRE - np.clip(scores.astype(np.float64), -50, 50))), 1 - 1e-6)
         shown = np.where(scores == np.inf, 1.0, np.where(scores == -np.inf, 0.0, shown)).tolist()
         flagged = (scores >= limits).tolist()
-        return [
+        verdicts = [
             self._verdict(i, request, decisive.get(i, set()), windows.get(i), float(limits[i]), shown[i], p_values[i])
             if flagged[i] or i in decisive
             else Verdict(self.policies[i], False, shown[i], p_values[i], "none", (), (), request.truncated)
             for i in chosen
         ]
+        seen = self._grey.look(request, parts, sizes, chosen) if self._grey is not None else {}
+        return [_seen(verdict, seen.get(i)) for i, verdict in zip(chosen, verdicts, strict=True)]
 
     def _too_ordinary(self, alpha: float) -> str:
         counts = self.shared.corpus.deciding(self._models)
@@ -248,6 +269,13 @@ class Guard:
             windows=merged(windows),
             truncated=request.truncated,
         )
+
+
+def _seen(verdict: Verdict, seen: Seen | None) -> Verdict:
+    """A verdict after the second look, which can only add one."""
+    if seen is None or verdict.flagged or not seen.flagged:
+        return verdict._replace(second=seen is not None)
+    return verdict._replace(flagged=True, p_value=seen.p_value, source="second", windows=seen.texts, second=True)
 
 
 def _sizes(request: Request, parts: Sequence[TextPart]) -> Sizes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from guards.corpus_prose import LENGTHS, Prose
 from guards.encoder import Floats
 from guards.evidence import Models
 from guards.normalize import Normalizer
+from guards.scored import Scored
 
 TAILS = 256
 """Bytes of the texts on which the tails of the policies' scores are estimated."""
@@ -22,21 +24,32 @@ Sizes = tuple[float, float, float]
 """What a request counts in each stratum: texts among everyday requests, bytes in running text, one among samples."""
 
 
+class Harmless(NamedTuple):
+    """The harmless texts of both strata with their scores under the models of all policies."""
+
+    corpus: Corpus
+    asked: Scored
+    prose: Prose | None
+    read: Scored | None
+
+    @classmethod
+    def of(cls, corpus: Corpus, prose: Prose | None, models: Models, normalizer: Normalizer) -> Harmless:
+        """Score them."""
+        return cls(corpus, corpus.scored(models), prose, prose.scored(models, normalizer) if prose else None)
+
+
 class Limits:
     """The strata of a calibration, of which the largest cutoff counts, and the thresholds of the policies."""
 
-    def __init__(
-        self, models: Models, boost: Floats, corpus: Corpus, prose: Prose | None, normalizer: Normalizer, alpha: float
-    ) -> None:
+    def __init__(self, models: Models, boost: Floats, harmless: Harmless, alpha: float) -> None:
         """`boost` is what a name adds, `[policies]`. Raises `ValueError` for an alpha that cannot be reached."""
         self._threshold = models.threshold
         self._alpha = alpha
-        asked = corpus.scored(models)
-        if prose is None:
+        corpus, asked, prose, read = harmless
+        if prose is None or read is None:
             self.tails = Tails.of(asked.boosted(boost))
             self.strata = [Stratum(SIZES, corpus.maxima(models, asked, self.tails), alpha)]
             return
-        read = prose.scored(models, normalizer)
         self.tails = Tails.of(prose.statistics(read, boost, TAILS))
         running = [self.tails.scaled(prose.statistics(read, boost, length)) for length in LENGTHS]
         self.strata = [

@@ -32,6 +32,22 @@ class FittedName:
 
 
 @dataclass(frozen=True, slots=True)
+class FittedSecond:
+    """A linear model on whole short texts as a second encoder reads them, see `guards.second`.
+
+    Attributes:
+        fingerprint: weights and tokeniser of that encoder.
+        weights, bias: on unit vectors, `[dim]`; standardised like those of the first model.
+        threshold: least score for a verdict; the calibration may ask for more.
+    """
+
+    fingerprint: str
+    weights: Floats
+    bias: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
 class FittedPart:
     """A fitted guard of one policy.
 
@@ -50,6 +66,7 @@ class FittedPart:
         boost: what one piece of name evidence adds to the score, >= 0.
         threshold: least score for a verdict of the classifier; the calibration may ask for more.
         figures: what was measured on held-out texts; no names.
+        second: the model on a second encoder's vectors, where the policy was compiled with one.
     """
 
     granularity: Literal["entity", "facts"]
@@ -63,6 +80,7 @@ class FittedPart:
     threshold: float
     attributes: tuple[Mapping[str, float], ...] = ()
     figures: Mapping[str, Any] = field(default_factory=dict)
+    second: FittedSecond | None = None
 
     def to_bytes(self) -> bytes:
         """Serialise as safetensors with a JSON header."""
@@ -79,7 +97,11 @@ class FittedPart:
             "attributes": [dict(subject) for subject in self.attributes],
             "figures": dict(self.figures),
         }
-        return save({"weights": np.ascontiguousarray(self.weights, np.float32), "head": _bytes_array(head)})
+        tensors = {"weights": np.ascontiguousarray(self.weights, np.float32)}
+        if self.second is not None:
+            head["second"] = {name: getattr(self.second, name) for name in _SECOND}
+            tensors["second"] = np.ascontiguousarray(self.second.weights, np.float32)
+        return save({**tensors, "head": _bytes_array(head)})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> FittedPart:
@@ -104,6 +126,7 @@ class FittedPart:
                     for subject in head.get("attributes", ())
                 ),
                 figures=head["figures"],
+                second=_second(tensors, head["second"]) if "second" in head else None,
             )
         except (
             SafetensorError,
@@ -116,6 +139,8 @@ class FittedPart:
             raise PartError(f"not a guard part ({type(error).__name__}); compile the policy again") from error
         added = [weight for subject in part.attributes for weight in subject.values()]
         numbers = [*part.weights.ravel(), part.bias, part.boost, part.threshold, *added]
+        if (second := part.second) is not None:
+            numbers += [*second.weights.ravel(), second.bias, second.threshold]
         if part.weights.ndim != 1 or not np.isfinite(numbers).all() or min([part.boost, *added]) < 0:
             raise PartError(
                 "guard part with a wrong shape, negative evidence or a value that is not finite; compile again"
@@ -123,6 +148,15 @@ class FittedPart:
         if part.granularity not in ("entity", "facts"):
             raise PartError(f"guard part with unknown granularity {part.granularity!r}; compile again")
         return part
+
+
+_SECOND = "fingerprint", "bias", "threshold"
+
+
+def _second(tensors: Mapping[str, Any], head: Mapping[str, Any]) -> FittedSecond:
+    return FittedSecond(
+        str(head["fingerprint"]), tensors["second"].ravel(), float(head["bias"]), float(head["threshold"])
+    )
 
 
 def _bytes_array(value: object) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:

@@ -77,6 +77,7 @@ class _Read:
 def minilm(folder: Path) -> SentenceEncoder:
     """MiniLM in int8 on one thread: mean of the last hidden states over the tokens of a text.
 
+    Texts are read one by one: the activations of a batch share one scale, so that a vector would depend on the others.
     Raises `FileNotFoundError` for a folder without its files, `ModuleNotFoundError` without onnxruntime.
     """
     missing = [name for name in _LOADED if not (folder / name).is_file()]
@@ -88,15 +89,16 @@ def minilm(folder: Path) -> SentenceEncoder:
     session = runtime.InferenceSession(str(folder / _LOADED[0]), options, providers=["CPUExecutionProvider"])
     tokenizer = _tokenizer(folder)
     tokenizer.enable_truncation(LONGEST)
-    tokenizer.enable_padding()
+    tokenizer.no_padding()
+
+    def one(text: str) -> Floats:
+        ids = np.array([tokenizer.encode(text).ids], np.int64)
+        fields = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        (hidden,) = session.run(None, fields)
+        return np.asarray(hidden[0].mean(0), np.float32)
 
     def embed(texts: Sequence[str]) -> Floats:
-        encoded = tokenizer.encode_batch(list(texts))
-        mask = np.array([e.attention_mask for e in encoded], np.int64)
-        ids = np.array([e.ids for e in encoded], np.int64)
-        fields = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        (hidden,) = session.run(None, fields)
-        return np.asarray((hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdims=True), np.float32)
+        return np.stack([one(text) for text in texts])
 
     return _encoder(embed, session.get_outputs()[0].shape[-1], "minilm", folder, _LOADED)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-Source = Literal["none", "alias", "classifier"]
+Source = Literal["none", "alias", "classifier", "second"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ class Verdict(NamedTuple):
         described: spans of the words without which, and without the matched names, nothing would be flagged; merged
             and sorted. To corrupt the names alone would leave a question that can be answered.
         rows: p-values of the rows of a batch, by the number of the part; empty for a conversation.
+        second: a second encoder read texts of it, see `guards.grey`.
     """
 
     policy: str
@@ -59,6 +60,7 @@ class Verdict(NamedTuple):
     ran: bool = True
     described: tuple[Span, ...] = ()
     rows: tuple[float, ...] = ()
+    second: bool = False
 
 
 def joined(verdicts: Sequence[Verdict]) -> Verdict:
@@ -78,5 +80,6 @@ def joined(verdicts: Sequence[Verdict]) -> Verdict:
         described=placed("described"),
         truncated=any(verdict.truncated for verdict in verdicts),
         ran=all(verdict.ran for verdict in verdicts),
+        second=any(verdict.second for verdict in verdicts),
         rows=tuple(verdict.p_value for verdict in verdicts),
     )

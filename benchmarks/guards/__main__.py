@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--texts", action="store_true", help="show texts of public sets, not only their rows")
     parser.add_argument("--parts", type=Path, help="keep fitted parts here, or take them from here: no refit")
     parser.add_argument("--alpha", type=float, default=GuardSettings().alpha, help="default: the gateway's")
+    parser.add_argument("--second", help="a second encoder, minilm:FOLDER or sentence-transformers:FOLDER")
     parser.add_argument("--small", action="store_true", help="a few of everything, to see that it works")
     chosen = parser.parse_args()
     if not (chosen.data / "tofu" / "full.jsonl").is_file():
@@ -40,7 +41,7 @@ def main() -> None:
     sources = Sources(chosen.data, chosen.fortunes, chosen.texts, chosen.parts, chosen.eval)
     console = Console(stderr=True)
     try:
-        figures = run(sources, SMALL if chosen.small else Sizes(), console, chosen.alpha)
+        figures = run(sources, SMALL if chosen.small else Sizes(), console, chosen.alpha, chosen.second)
     except GivenError as error:
         parser.error(str(error))
     chosen.json.parent.mkdir(parents=True, exist_ok=True)

@@ -11,18 +11,27 @@ import guards
 from benchmarks.guards.policies import Policy
 from guards.examples import neighbours, positives, questions
 from guards.fit import fit
+from guards.whole import Whole
 
 KEY, OTHER_KEY = bytes(32), bytes([7] * 32)
 """Secret of the fits; the surrogate's, by which an attacker would fit a guard of his own."""
 
 
-def fitted(policies: Sequence[Policy], key: bytes, folder: Path | None, done: Callable[[], object]) -> dict[str, bytes]:
+def fitted(
+    policies: Sequence[Policy],
+    key: bytes,
+    folder: Path | None,
+    done: Callable[[], object],
+    whole: Whole | None = None,
+) -> dict[str, bytes]:
     """Fit every policy, or read the part that an earlier run left in `folder`; `done` is called after each.
 
     A part is kept under the policy with its files, the key and the code of `guards`: what is changed is fitted again.
+    With a second encoder, `whole`, policies about a subject get a second model.
     """
     parts = {}
-    code = b"".join(file.read_bytes() for file in sorted(Path(guards.__file__).parent.glob("*.py")))
+    code = whole.encoder.fingerprint.encode() if whole is not None else b""
+    code += b"".join(file.read_bytes() for file in sorted(Path(guards.__file__).parent.glob("*.py")))
     for policy in policies:
         texts = "\0".join([*questions(policy.spec, policy.base), *neighbours(policy.spec, policy.base)])
         name = hashlib.sha256(f"{policy.spec.model_dump_json()}{texts}".encode() + key + code).hexdigest()[:16]
@@ -30,7 +39,8 @@ def fitted(policies: Sequence[Policy], key: bytes, folder: Path | None, done: Ca
         if file and file.is_file():
             parts[policy.number] = file.read_bytes()
         else:
-            parts[policy.number] = fit(policy.spec, policy.base, key=key, progress=lambda *_: None).to_bytes()
+            part = fit(policy.spec, policy.base, key=key, progress=lambda *_: None, whole=whole)
+            parts[policy.number] = part.to_bytes()
             if file:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(parts[policy.number])

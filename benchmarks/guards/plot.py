@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 COLOURS = {"A": "#3b6ea5", "B": "#8a6bb1", "C": "#c08a2d", "facts": "#4f8f5b"}
-TIERS = {"alias": "#3b6ea5", "+ classifier": "#8a6bb1", "+ attributes": "#c08a2d", "+ output guard": "#4f8f5b"}
+TIERS = {
+    "alias": "#3b6ea5",
+    "+ classifier": "#8a6bb1",
+    "+ attributes": "#c08a2d",
+    "+ onnx": "#b5524a",
+    "+ output guard": "#4f8f5b",
+}
 """What the ablation adds, in order."""
 NAMES = {
     "A": "A: name can be read",

@@ -18,11 +18,11 @@ LISTED = ", listed"
 ENOUGH = 200
 TIERS = ("alias", "classifier", "attributes")
 """In this order; attributes are what the linear models of the classifier do not see."""
+ONNX_LEFT_OUT = "not run; measured with --second, and by benchmarks.guards.encoders"
 LEFT_OUT = {
-    "onnx": "what MiniLM adds is bought with false positives on neighbours; measured by benchmarks.guards.encoders",
     "novelty": "for policies without neighbours; measured by benchmarks.guards.encoders, not built",
 }
-"""Tiers that were measured and are not there, and why."""
+"""Tiers that were measured and are not there, and why; the second encoder is there where the run has one."""
 
 
 def families(results: Iterable[Scanned]) -> dict[str, Any]:
@@ -76,6 +76,7 @@ def general(texts: Sequence[General], results: Sequence[Scanned]) -> dict[str, A
             for source in sorted({t.source for t in texts})
         },
         "policies": dict(Counter(policy for r in results for policy in r.flagged)),
+        "second_looks": _share(r.second for r in results),
     }
 
 
@@ -97,8 +98,10 @@ def padding_losses(results: Sequence[Scanned]) -> dict[str, Any]:
     return losses
 
 
-def ablation(results: Sequence[Scanned]) -> dict[str, Any]:
+def ablation(results: Sequence[Scanned], *, second: bool) -> dict[str, Any]:
     """Recall by class and family of the first tiers alone. Tiers that are not there, or not measured, are None.
+
+    `second` says whether a second encoder ran.
 
     The last tier is counted where the reference answers to all requests are known; `answered` says to how many.
     """
@@ -106,10 +109,10 @@ def ablation(results: Sequence[Scanned]) -> dict[str, Any]:
     for result in results:
         groups.setdefault(f"class {result.case.kind}", []).append(result)
         groups.setdefault(f"{result.case.group}/{result.case.family}", []).append(result)
-    return {name: _tiers(listed) for name, listed in groups.items()}
+    return {name: _tiers(listed, second=second) for name, listed in groups.items()}
 
 
-def _tiers(results: Sequence[Scanned]) -> dict[str, Any]:
+def _tiers(results: Sequence[Scanned], *, second: bool) -> dict[str, Any]:
     upto = {}
     for place, tier in enumerate(TIERS):
         counted = sum(r.caught and r.tier in TIERS[: place + 1] for r in results)
@@ -117,7 +120,8 @@ def _tiers(results: Sequence[Scanned]) -> dict[str, Any]:
     answered = [r for r in results if r.stopped is not None]
     # a share of some of them would stand beside shares of all
     last = _share(bool(r.caught or r.stopped) for r in answered) if len(answered) == len(results) else None
-    return {"n": len(results), **upto, "+ onnx": None, "+ output guard": last, "answered": len(answered)}
+    dearer = _share(r.caught for r in results) if second else None
+    return {"n": len(results), **upto, "+ onnx": dearer, "+ output guard": last, "answered": len(answered)}
 
 
 def _share(hits: Iterable[bool]) -> float | None:

@@ -32,6 +32,7 @@ from benchmarks.guards.texts import Texts, policies_of, texts_of
 from benchmarks.where import where
 from gateway.settings import GuardSettings
 from guards.benign import benign
+from guards.encoder import load_encoder
 from guards.guard import Guard, Shared
 from guards.output import OutputGuard
 from guards.part import FittedPart
@@ -57,27 +58,37 @@ class Bench:
     folder: Path | None
     bar: Bar
 
+    def fitted(self, policies: Sequence[Policy], what: str, key: bytes = KEY) -> dict[str, bytes]:
+        """Parts of policies."""
+        return fitted(policies, key, self.folder, self.bar(what, len(policies)), self.shared.whole)
+
     def guard(self, parts: Mapping[str, bytes]) -> Guard:
         """The guard of some parts."""
         return Guard.from_parts(parts, alpha=self.alpha, shared=self.shared)
 
 
-def run(sources: Sources, sizes: Sizes, console: Console, alpha: float = GuardSettings().alpha) -> dict[str, Any]:
+def run(
+    sources: Sources,
+    sizes: Sizes,
+    console: Console,
+    alpha: float = GuardSettings().alpha,
+    second: str | None = None,
+) -> dict[str, Any]:
     """Measure everything; returns what is written as JSON.
 
-    Raises `FileNotFoundError` for a missing set, `GivenError` for unusable requests of somebody else, and what
-    `guards.fit.fit` raises.
+    `second` names a second encoder, see `guards.grey`. Raises `FileNotFoundError` for a missing set, `GivenError` for
+    unusable requests of somebody else, and what `guards.fit.fit` raises.
     """
     own = given(sources.given) if sources.given else []
     with progress(console) as bars:
         bar = stepping(bars)
-        shared = Shared.load()
+        shared = Shared.load(second=load_encoder(second) if second is not None else None)
         policies, items, near = policies_of(sources.data, sizes)
         harmless = [b.text for half in ("fit", "calibration") for b in benign(half)]
         seen = Seen([*harmless, *(shared.prose.texts if shared.prose else ()), *fitting_texts(policies, KEY)])
         read = documents(sources.data, sources.fortunes, sizes.files)
         texts = texts_of(sources, policies, items, near, read, seen, shared, sizes)
-        parts = fitted(policies, KEY, sources.parts, bar("fitting", len(policies)))
+        parts = fitted(policies, KEY, sources.parts, bar("fitting", len(policies)), shared.whole)
         frozen = fit_hash(parts, alpha)
         console.print(f"fit_hash {frozen}", f"texts_hash {texts.digest()}", sep="\n", soft_wrap=True)
         bench = Bench(policies, parts, texts, shared, alpha, sizes, sources.parts, bar)
@@ -115,8 +126,9 @@ def run(sources: Sources, sizes: Sizes, console: Console, alpha: float = GuardSe
         "fleet": fleets,
         "flip": flipped,
         "padding": report.padding_losses(results),
-        "ablation": report.ablation(results),
-        "tiers_left_out": report.LEFT_OUT,
+        "ablation": report.ablation(results, second=second is not None),
+        "tiers_left_out": report.LEFT_OUT if second is not None else {"onnx": report.ONNX_LEFT_OUT, **report.LEFT_OUT},
+        "second_encoder": shared.whole.encoder.fingerprint if shared.whole is not None else None,
         "speed": timed,
         "eval": report.own_rows(list(zip(own_results, (label for _, label in own), strict=True))) if own else None,
         "dropped": dict(texts.dropped),
@@ -136,7 +148,7 @@ def _without_attributes(parts: Mapping[str, bytes]) -> dict[str, bytes]:
 def _listed(bench: Bench) -> list[Scanned]:
     """Class B again, with policies that list the name in every script."""
     again = [_listing(policy) for policy in bench.policies if policy.group == "tofu"]
-    others = fitted(again, KEY, bench.folder, bench.bar("fitting, scripts listed", len(again)))
+    others = bench.fitted(again, "fitting, scripts listed")
     cases = [replace(c, family=c.family + report.LISTED) for c in bench.texts.attacks.cases if c.kind == "B"]
     return scanned(bench.guard({**bench.parts, **others}), cases, bench.bar("recall, scripts listed", len(cases)))
 
@@ -150,8 +162,7 @@ def _listing(policy: Policy) -> Policy:
 
 def _flips(bench: Bench, guard: Guard, results: Sequence[Scanned]) -> dict[str, Any]:
     entity = [p for p in bench.policies if p.spec.granularity == "entity"]
-    parts = fitted(entity, OTHER_KEY, bench.folder, bench.bar("fitting the surrogate", len(entity)))
-    surrogate = bench.guard(parts)
+    surrogate = bench.guard(bench.fitted(entity, "fitting the surrogate", OTHER_KEY))
     words = sorted({w for w in bench.texts.padding.words if w.isalpha() and w.islower() and len(w) > 3})
     found = {}
     for kind in ("A", "C"):

@@ -15,7 +15,8 @@ class Scanned:
     """A request with the verdicts of all policies that flag it, by policy, and the score of its own policy.
 
     `described`: only attributes let the classifier decide, as `told_apart` finds out. `stopped`: whether the output
-    guard stops the reference answer, as `stopped.stopped` finds out; None where there is none.
+    guard stops the reference answer, as `stopped.stopped` finds out; None where there is none. `second`: a second
+    encoder read it.
     """
 
     case: Case
@@ -23,6 +24,7 @@ class Scanned:
     score: float
     described: bool = False
     stopped: bool | None = None
+    second: bool = False
 
     @property
     def caught(self) -> bool:
@@ -46,7 +48,8 @@ def scanned(guard: Guard, cases: Iterable[Case], done: Callable[[], object] = la
     for case in cases:
         verdicts = guard.scan(case.parts)
         own = next((v.score for v in verdicts if v.policy == case.policy), max(v.score for v in verdicts))
-        found.append(Scanned(case, {v.policy: v for v in verdicts if v.flagged}, own))
+        second = any(v.second for v in verdicts)
+        found.append(Scanned(case, {v.policy: v for v in verdicts if v.flagged}, own, second=second))
         done()
     return found
 
@@ -57,7 +60,7 @@ def told_apart(results: Iterable[Scanned], plain: Guard, done: Callable[[], obje
     for result in results:
         described = False
         if result.source == "classifier":
-            described = not plain.scan(result.case.parts, [result.case.policy])[0].flagged
+            described = plain.scan(result.case.parts, [result.case.policy])[0].source in ("none", "second")
         found.append(replace(result, described=described))
         done()
     return found

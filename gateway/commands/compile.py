@@ -29,6 +29,9 @@ def compile_policy(
     method: Annotated[
         str | None, typer.Option(help="Method, with its default settings, instead of the one that the policy names.")
     ] = None,
+    second: Annotated[
+        str | None, typer.Option(help="`guard.second` of the settings: an encoder for a second look, minilm:FOLDER.")
+    ] = None,
     reveal: Annotated[bool, typer.Option(help="Quote the policy file where it is no YAML.")] = False,
 ) -> None:
     """Fit guard and method of a policy and write the bundle. Reads LETHE_BUNDLE_KEY."""
@@ -48,8 +51,8 @@ def compile_policy(
     try:
         key = parse_key(os.environ.get("LETHE_BUNDLE_KEY", ""))
         loaded = with_method(load_policy(policy), method)
-        compile_bundle(loaded, policy.parent, model, out, dtype, key, console)
-    except (ValidationError, YAMLError, BundleError, WeightsError, ValueError, OSError) as error:
+        compile_bundle(loaded, policy.parent, model, out, dtype, key, console, second=second)
+    except (ValidationError, YAMLError, BundleError, WeightsError, ValueError, OSError, ModuleNotFoundError) as error:
         for said in mistakes(error, reveal=reveal):
             console.print(f"{policy}: {said}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(2 if isinstance(error, ValidationError) else 1) from None
@@ -64,21 +67,26 @@ def compile_bundle(
     key: bytes,
     console: Any,
     fitted_guard: FittedPart | None = None,
+    second: str | None = None,
 ) -> FittedPart:
     """Fit guard and method of a policy, write the bundle to `out`, and return the guard.
 
-    Several methods for one policy need one guard only: give the returned one back as `fitted_guard`. Raises
-    `ValueError`, `OSError`, `WeightsError` or `BundleError` for what cannot be fitted, read or written.
+    Several methods for one policy need one guard only: give the returned one back as `fitted_guard`. `second` names a
+    second encoder of the guard. Raises `ValueError`, `OSError`, `WeightsError`, `BundleError` or `ModuleNotFoundError`
+    for what cannot be fitted, read or written.
     """
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from gateway.card import calibration, write_card
+    from guards.encoder import load_encoder
     from guards.fit import fit as fit_guard
     from guards.guard import Guard
     from guards.indexing import build
     from guards.intake import ForgetRequest, contradictions, refuse
+    from guards.normalize import Normalizer
     from guards.reach import decided_by_names
     from guards.values import found_values
+    from guards.whole import Whole
     from steering.bundle import Manifest, write_bundle
     from steering.engine.local.model import LocalModel
     from steering.methods import fitting
@@ -95,7 +103,8 @@ def compile_bundle(
             task = bars.add_task(title, total=1.0)
             return lambda what, share: bars.update(task, completed=share, description=f"{title}: {what}")
 
-        part = fitted_guard or fit_guard(policy.guard, base, key=key, progress=bar("guard"))
+        whole = Whole(load_encoder(second), Normalizer()) if second is not None else None
+        part = fitted_guard or fit_guard(policy.guard, base, key=key, progress=bar("guard"), whole=whole)
         data = part.to_bytes()
         loading = bar("model")
         loading("reading weights", 0.0)

@@ -36,6 +36,9 @@ def try_text(
     samples: Annotated[
         Path | None, typer.Option(help="`guard.samples` of the settings: harmless requests of your own.", exists=True)
     ] = None,
+    second: Annotated[
+        str | None, typer.Option(help="`guard.second` of the settings: an encoder for a second look, minilm:FOLDER.")
+    ] = None,
     role: Annotated[str, typer.Option(help="Role of the text, e.g. user, system, tool.")] = "user",
     reveal: Annotated[bool, typer.Option(help="Show names and, with --policy, the nearest example.")] = False,
     policy: Annotated[
@@ -45,6 +48,7 @@ def try_text(
 ) -> None:
     """Explain what the guards of all these bundles together decide about a text, and why."""
     from gateway.store import load_policies
+    from guards.encoder import load_encoder
     from guards.explain import explain
     from guards.guard import Guard, Shared
     from guards.part import FittedPart, PartError
@@ -59,10 +63,10 @@ def try_text(
         loaded = load_policies(bundle, os.environ.get("LETHE_BUNDLE_KEY", ""))
         parts = {one.number: FittedPart.from_bytes(one.guard) for one in loaded}
         own = read_samples(samples) if samples is not None else ()
-        shared = Shared.load()
+        shared = Shared.load(second=load_encoder(second) if second is not None else None)
         told = explain(Guard(parts, alpha=alpha, shared=shared, samples=own), parts, asked, role)
         example = _nearest(policy, told, asked, shared.reader) if policy is not None else None
-    except (BundleError, PartError, ValueError, OSError) as error:
+    except (BundleError, PartError, ValueError, OSError, ModuleNotFoundError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
     if as_json:

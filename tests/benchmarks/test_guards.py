@@ -212,7 +212,7 @@ def test_figures_of_families() -> None:
     assert found["works"]["class"] == "C"
     assert found["works"]["recall"] == 0.3
     assert report.padding_losses(results)["4000"]["loss_points"] == pytest.approx(100 * (239 / 240 - 0.9), abs=0.01)
-    assert report.ablation(results)["class C"] == {
+    assert report.ablation(results, second=False)["class C"] == {
         "n": 10,
         "alias": 0.3,
         "+ classifier": 0.3,
@@ -223,7 +223,7 @@ def test_figures_of_families() -> None:
     }
     described = replace(result("works", "C", "1", True), described=True)
     assert described.tier == "attributes"
-    assert report.ablation([described])["class C"] == {
+    assert report.ablation([described], second=False)["class C"] == {
         "n": 1,
         "alias": 0.0,
         "+ classifier": 0.0,

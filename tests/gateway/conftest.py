@@ -46,6 +46,7 @@ class WordGuard:
         self.numbers, self.word = numbers, word
         self.scanned: list[list[TextPart]] = []
         self.error: Exception | None = None
+        self.second = False
 
     def scan(self, parts: Sequence[TextPart], policies: Collection[str] | None = None) -> list[Verdict]:
         self.scanned.append(list(parts))
@@ -57,7 +58,9 @@ class WordGuard:
         windows = tuple(Span(span.part, 0, len(parts[span.part].text)) for span in found)
         p_value = 0.001 if found else 1.0
         return [
-            Verdict(number, bool(found), float(bool(found)), p_value, "alias", tuple(found), windows)
+            Verdict(
+                number, bool(found), float(bool(found)), p_value, "alias", tuple(found), windows, second=self.second
+            )
             for number in self.numbers
             if policies is None or number in policies
         ]

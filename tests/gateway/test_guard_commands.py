@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from gateway.cli import main
 from gateway.policy import load_policy
 from guards.benign import benign
 from guards.calibrate import Corpus
-from guards.encoder import load_encoder
+from guards.encoder import Encoder, load_encoder
 from guards.fit import fit
 from guards.guard import Shared
 from guards.reading import Reader
+from guards.whole import Whole
 from steering.bundle import Manifest, write_bundle
 from steering.program import EcoProgram, Program
 from steering.spec import ModelFingerprint
@@ -74,7 +76,10 @@ def shared() -> Shared:
 
 @pytest.fixture
 def key(monkeypatch: pytest.MonkeyPatch, shared: Shared) -> None:
-    monkeypatch.setattr(Shared, "load", lambda: shared)
+    def load(second: Encoder | None = None) -> Shared:
+        return replace(shared, whole=Whole(second, shared.reader.normalizer)) if second is not None else shared
+
+    monkeypatch.setattr(Shared, "load", load)
     monkeypatch.setenv("LETHE_BUNDLE_KEY", BUNDLE_KEY)
     monkeypatch.setenv("COLUMNS", "250")
 
@@ -179,6 +184,18 @@ def test_samples_set_the_threshold(folder: Path, source: Path, tmp_path: Path) -
         done = runner.invoke(main, [*asked, "--samples", str(samples)])
         assert done.exit_code == 1, done.output
         assert "guard.samples: 1 of 1 requests are left" in done.output
+
+
+@pytest.mark.usefixtures("key")
+def test_a_second_encoder_has_a_time_of_its_own(folder: Path) -> None:
+    command = ["guard", "try", "Which glass boats sank?", "--bundle", str(folder), "--json"]
+    assert "second" not in json.loads(runner.invoke(main, command).stdout)["ms"]
+    told = json.loads(runner.invoke(main, [*command, "--second", "wordllama"]).stdout)
+    assert told["ms"]["second"] > 0
+    assert told["policies"][0]["tier"] != "second"  # the policy was compiled without one
+    done = runner.invoke(main, [*command, "--second", "minilm:nowhere"])
+    assert done.exit_code == 1
+    assert "run `lethe models fetch minilm`" in done.output
 
 
 @pytest.mark.usefixtures("key")

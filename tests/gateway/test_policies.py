@@ -224,13 +224,19 @@ async def test_audit_mode_only_watches(engine: Engine, bundle: BundleMaker) -> N
     key["sha256"] = hashlib.sha256(b"operator").hexdigest()
     engine.fence = None
     made = settings(engine.url, [bundle(mode="audit")], keys=[key], allow_anonymous=True)
-    async with serving(made, WordGuard(["100001"])) as client:
+    guard = WordGuard(["100001"])
+    async with serving(made, guard) as client:
+        guard.second = True
         assert (await client.chat("a wizard")).body == CHAT
+        guard.second = False
         assert "cache_salt" not in engine.of(BARE)[0].json
         assert (await client.get("/metrics")).status == 401
         text = (await client.get("/metrics", {"authorization": "Bearer operator"})).body.decode()
         assert 'lethe_decisions_total{action="observe",mode="audit",policy="100001"} 1.0' in text
         assert 'lethe_requests_total{route="/v1/chat/completions",status="200"} 1.0' in text
+        await client.chat("a boat")
+        text = (await client.get("/metrics", {"authorization": "Bearer operator"})).body.decode()
+        assert "lethe_guard_second_looks_total 1.0" in text
 
 
 async def test_salts_separate_tenants_and_clients(engine: Engine, bundle: BundleMaker) -> None:

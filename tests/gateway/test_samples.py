@@ -1,4 +1,4 @@
-"""`guard.samples`: the operator's own traffic, read at start."""
+"""`guard.samples` and `guard.second`: the operator's own traffic and a second encoder, read at start."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from gateway.app import build_guard
 from gateway.settings import GuardSettings
@@ -13,14 +14,21 @@ from gateway.settings import GuardSettings
 
 def test_a_file_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"guard\.samples: .*none\.jsonl cannot be read"):
-        build_guard([], 0.5, tmp_path / "none.jsonl")
+        build_guard([], GuardSettings(alpha=0.5, samples=tmp_path / "none.jsonl"))
 
 
 def test_too_few_stop_the_start(tmp_path: Path) -> None:
     file = tmp_path / "own.jsonl"
     file.write_text("".join(f"{json.dumps({'text': f'Where is platform {n}?'})}\n" for n in range(3)), encoding="utf-8")
     with pytest.raises(ValueError, match=r"guard\.samples: 3 of 3 requests are left .* alpha 0\.01 needs 99"):
-        build_guard([], 0.01, file)
+        build_guard([], GuardSettings(alpha=0.01, samples=file))
+
+
+def test_a_second_encoder_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"guard\.second: .* has no model\.onnx .* run `lethe models fetch minilm`"):
+        build_guard([], GuardSettings(second=f"minilm:{tmp_path}"))
+    with pytest.raises(ValidationError, match="second"):
+        GuardSettings(second="minilm")
 
 
 def test_the_setting(tmp_path: Path) -> None:

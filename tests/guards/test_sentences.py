@@ -73,4 +73,4 @@ def test_minilm() -> None:
     assert np.isclose(np.linalg.norm(boat), 1)
     assert boat @ ship > boat @ bread + 0.2
     together = encoder.read(words[:5]).vectors(np.array([0]), np.array([5]))[0]
-    assert together @ boat > 0.99  # int8 activations depend a little on what else is in a batch
+    assert together @ boat > 1 - 1e-6  # whatever else is read at the same time
