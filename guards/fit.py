@@ -136,10 +136,19 @@ def fit(
     if whole is not None and not facts:
         progress("reading with the second encoder", 0.95)
         texts = [b.text for b in harmless if b.worded]
-        second = fit_second(whole, samples, retained, bare, texts, given=given, seed=seed)
+        second = fit_second(whole, _unnamed(samples, own), retained, bare, texts, given=given, seed=seed)
         part = replace(part, second=second)
     progress("done", 1.0)
     return part
+
+
+def _unnamed(samples: Sequence[Sample], names: Sequence[str]) -> Sequence[Sample]:
+    """Those that hold no name; all of them where every one does.
+
+    The second look is for descriptions. A model that has met the names flags others who share a part of one.
+    """
+    listed = [name.casefold() for name in names]
+    return [s for s in samples if not any(name in s.text.casefold() for name in listed)] or samples
 
 
 def _figures(

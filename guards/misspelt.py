@@ -17,6 +17,8 @@ _LONG, _RIGHT = 6, 5
 """Letters of a word that holds two edits whatever stands beside it; letters spelt right beside a shorter one."""
 _ALONE = 5
 """Letters of a word that is searched for misspelt in every text, and not only beside a word of the same name."""
+_PIECE = 4
+"""Letters of a word of the dictionary that another one may be glued to."""
 _CLEAR = 10
 """Letters of a word that other words of a language hardly resemble."""
 _GLUE = frozenset(
@@ -92,7 +94,7 @@ class Misspelt:
             for name, count in self._near.near(word):
                 if count == 1 and len(name) >= _ALONE and name in self._inside:
                     hot |= {word}
-                enough = count == 1 or (name in self._by_itself and _slip(name, word))
+                enough = count == 1 or (name in self._by_itself and _slip(name, word) and not self._glued(word))
                 if enough and len(name) >= LEAST[count] and not self._inflected(word):
                     whole.setdefault(word, []).extend(self._whole.get(name, ()))
         marked = hot | whole.keys()
@@ -135,6 +137,12 @@ class Misspelt:
                     self._plain = set()
                 self._plain.update(list(plain)[:_REMEMBERED])
         return likely
+
+    def _glued(self, word: str) -> bool:
+        """Whether a word is two of the dictionary in one, as identifiers are: no slip of another ("thistrans")."""
+        known = self._dictionary, self._ordinary
+        ends = range(_PIECE, len(word) - _PIECE + 1)
+        return any(all(any(part in of for of in known) for part in (word[:at], word[at:])) for at in ends)
 
     def _inflected(self, word: str) -> bool:
         """Whether a word is an ordinary one with an ending."""

@@ -69,7 +69,8 @@ def texts_of(
 ) -> Texts:
     """Make every request; `near` gets the kinds that are picked from general texts, and `seen` is what fits see."""
     known = {} if sources.texts else references(sources.data)
-    names_ = [e.name for p in policies if p.spec.granularity == "entity" for e in p.spec.entities]
+    subjects = [e for p in policies if p.spec.granularity == "entity" for e in p.spec.entities]
+    names_ = [name for e in subjects for name in (e.name, *e.aliases)]
     forgotten = re.compile("|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in names_), re.IGNORECASE)
 
     def about(texts: Iterable[str]) -> bool:
@@ -90,7 +91,8 @@ def texts_of(
     rows = {author: [q for q in sets if str(q.author) == author] for author in numbers}
     names = {i.cluster: i.name for i in items if i.group == "tofu" and i.name}
     asked = suite(attacks(items, described(rows, names, numbers), padding, sizes.per_family), seen, known)
-    usual = general([d for d in read[:end] if not about(d.paragraphs)], seen, sizes.each)
+    others = [d for d in read[:end] if not about(d.paragraphs)]
+    usual = general(others, seen, sizes.each)
     potter = [p for p in policies if p.group == "harry-potter"]
     if potter:
         short = [t.text for t in usual if t.stratum == "under 25 words"]
@@ -103,7 +105,7 @@ def texts_of(
         )
         for group, kinds in near.items()
     }
-    dropped = {**asked.dropped}
+    dropped = {**asked.dropped, "general documents that name a subject": end - len(others)}
     for group, cases in nearby.items():
         dropped |= {f"{group}/{kind}": count for kind, count in cases.dropped.items()}
     return Texts(
