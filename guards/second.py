@@ -38,33 +38,53 @@ def fit_second(
     """Fit the second model of a policy as the first one is, with every text as one window.
 
     Args:
+        whole, samples, near, bare, seed: see `dataset`.
+        usual: other harmless texts, of which `BENIGN` short ones are read.
+        given: the threshold is bounded on so many of `near`, the first ones.
+    """
+    short = [text for text in usual if len(text) <= LONGEST][:BENIGN]
+    data = dataset(whole, samples, near, bare, short, NEIGHBOUR_WEIGHT["entity"], seed)
+    held, model = data.held_out(), data.fit(data.everything())
+    threshold = bounded(held[1][:given], NEIGHBOURS)
+    return FittedSecond(whole.encoder.fingerprint, model.weights, model.bias, threshold)
+
+
+def dataset(
+    whole: Whole,
+    samples: Sequence[Sample],
+    near: Sequence[str],
+    bare: Sequence[Sample],
+    usual: Sequence[str],
+    weight: float,
+    seed: int,
+) -> Dataset:
+    """What a second model is fitted on.
+
+    Args:
         whole: reads texts with the second encoder.
         samples: what the policy forgets; rewordings of small weight are left out.
-        near: harmless texts that look alike. The threshold is bounded on the first `given` of them.
+        near: harmless texts that look alike, of this weight.
         bare: these without their names; their sources are places in `near`.
-        usual: other harmless texts, of which `BENIGN` short ones are read.
+        usual: other harmless texts.
+        weight: see `near`.
         seed: draws the folds.
     """
-    asked = [sample for sample in samples if sample.weight == 1.0]
-    short = [text for text in usual if len(text) <= LONGEST][:BENIGN]
 
-    def texts(listed: Sequence[str], sources: Sequence[int], weight: float) -> Texts:
+    def texts(listed: Sequence[str], sources: Sequence[int], weight: float = 1.0) -> Texts:
         n, vectors = len(listed), whole.vectors(listed)
         weights, none = np.full(n, weight, np.float32), np.zeros(n, bool)
         return Texts(vectors, np.arange(n), np.array(sources, np.int64), weights, none, none)
 
-    data = Dataset(
-        texts([s.text for s in asked], [s.source for s in asked], 1.0),
-        texts(near, range(len(near)), NEIGHBOUR_WEIGHT["entity"]),
-        texts(short, range(len(short)), 1.0),
-        texts([s.text for s in bare], [s.source for s in bare], 1.0),
-        np.ones(len(short), bool),
+    asked = [sample for sample in samples if sample.weight == 1.0]
+    return Dataset(
+        texts([s.text for s in asked], [s.source for s in asked]),
+        texts(near, range(len(near)), weight),
+        texts(usual, range(len(usual))),
+        texts([s.text for s in bare], [s.source for s in bare]),
+        np.ones(len(usual), bool),
         seed=seed,
         strongest=0.0,
     )
-    held, model = data.held_out(), data.fit(data.everything())
-    threshold = bounded(held[1][:given], NEIGHBOURS)
-    return FittedSecond(whole.encoder.fingerprint, model.weights, model.bias, threshold)
 
 
 class SecondModels:

@@ -31,12 +31,14 @@ from benchmarks.guards.overlap import Seen
 from benchmarks.guards.scanning import scanned
 from benchmarks.guards.sizes import SMALL, Sizes, Sources
 from benchmarks.guards.texts import policies_of, texts_of
-from benchmarks.guards.tiers import Fitting, Tier, Vectors, tier_figures
+from benchmarks.guards.tiers import Fitting, Tier, tier_figures
 from benchmarks.where import where
 from gateway.settings import GuardSettings
 from guards.benign import benign
 from guards.encoder import load_encoder
 from guards.guard import Guard, Shared
+from guards.normalize import Normalizer
+from guards.whole import Whole
 
 WORDS = 60
 """General texts up to so many words are asked about: the encoders read each text as one."""
@@ -70,15 +72,15 @@ def measure(sources: Sources, sizes: Sizes, minilm: str, console: Console, alpha
         every += [case.text for listed in cases.values() for case in listed]
         figures: dict[str, Any] = {"tier": {}, "novelty": {}}
         for name, encoder in encoders.items():
-            vectors = Vectors(encoder)
-            vectors.of(every, bar(f"vectors of {name}", len(set(every))))
+            whole = Whole(encoder, Normalizer())
+            whole.vectors(every, bar(f"vectors of {name}", len(set(every))))
             step = bar(f"tiers on {name}", 2 * len(policies))
             tiers = {}
             for policy in policies:
-                tiers[policy.number] = Tier.fit(policy, fittings[policy.number], usual, vectors)
+                tiers[policy.number] = Tier.fit(policy, fittings[policy.number], usual, whole)
                 step()
-            figures["tier"][name] = tier_figures(tiers, alpha, found, vectors)
-            figures["novelty"][name] = novelty_figures(policies, fittings, usual, found, vectors, step)
+            figures["tier"][name] = tier_figures(tiers, alpha, found, whole)
+            figures["novelty"][name] = novelty_figures(policies, fittings, usual, found, whole, step)
     return figures
 
 

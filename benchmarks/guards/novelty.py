@@ -11,10 +11,11 @@ from sklearn.covariance import LedoitWolf
 from benchmarks.guards.case import Case
 from benchmarks.guards.policies import Policy
 from benchmarks.guards.scanning import Scanned
-from benchmarks.guards.tiers import Fitting, Vectors
+from benchmarks.guards.tiers import Fitting
 from guards.classifier import fit_linear
 from guards.encoder import Floats
 from guards.normalize import Ints
+from guards.whole import Whole
 
 RATES = {"neighbours": 0.02, "general": 0.001}
 """False positives at which the ways are compared."""
@@ -51,7 +52,7 @@ def novelty_figures(
     fittings: Mapping[str, Fitting],
     usual: Sequence[str],
     found: Mapping[str, Sequence[Scanned]],
-    vectors: Vectors,
+    whole: Whole,
     done: Callable[[], None],
 ) -> dict[str, Any]:
     """Recall of class C and of facts at each of RATES, by group and way."""
@@ -61,12 +62,12 @@ def novelty_figures(
     for group in dict.fromkeys(p.group for p in policies):
         own = [case for case in asked if case.group == group]
         near = [r.case for r in found.get(group, ())]
-        tested = vectors.of([case.text for case in (*own, *near, *general)])
+        tested = whole.vectors([case.text for case in (*own, *near, *general)])
         scores: dict[str, dict[str, Floats]] = {}
         for policy in (p for p in policies if p.group == group):
             fitting = fittings[policy.number]
-            rows, sources = vectors.of([s.text for s in fitting.asked]), np.array([s.source for s in fitting.asked])
-            for way, score in novelty(rows, vectors.of(usual), tested, sources).items():
+            rows, sources = whole.vectors([s.text for s in fitting.asked]), np.array([s.source for s in fitting.asked])
+            for way, score in novelty(rows, whole.vectors(usual), tested, sources).items():
                 scores.setdefault(way, {})[policy.number] = score
             done()
         figures[group] = {way: _recall(of, own, len(near)) for way, of in scores.items()}

@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.guards.policies import Policy
 from benchmarks.guards.scanning import Scanned
-from guards.dataset import NEIGHBOUR_WEIGHT, Dataset, Texts
-from guards.encoder import Encoder, Floats
+from guards.dataset import NEIGHBOUR_WEIGHT
+from guards.encoder import Floats
 from guards.examples import Sample, neighbours, positives, questions, without_names
-from guards.normalize import Normalizer
+from guards.second import dataset
 from guards.threshold import NEIGHBOUR_RATE, bounded
-
-CHUNK = 256
-"""Texts that an encoder reads at once: it may put those of alike length together."""
-
-
-class Vectors:
-    """Vectors of whole texts, each read once."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
-        self._normalizer = Normalizer()
-        self._known: dict[str, Floats] = {}
-
-    def of(self, texts: Sequence[str], done: Callable[[], None] = lambda: None) -> Floats:
-        """One row per text, `[texts, dim]`; `done` is called after each that is new."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        for low in range(0, len(new), CHUNK):
-            chunk = new[low : low + CHUNK]
-            words = [self._normalizer.fold(text).words()[0] or ["."] for text in chunk]
-            ends = np.cumsum([len(one) for one in words])
-            read = self._encoder.read([word for one in words for word in one])
-            rows = read.vectors(ends - [len(one) for one in words], ends)
-            for text, row in zip(chunk, rows, strict=True):
-                self._known[text] = row
-                done()
-        return (
-            np.stack([self._known[text] for text in texts]) if texts else np.zeros((0, self._encoder.dim), np.float32)
-        )
+from guards.whole import Whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +49,10 @@ class Tier:
     harmless: Floats
 
     @classmethod
-    def fit(cls, policy: Policy, fitting: Fitting, usual: Sequence[str], vectors: Vectors) -> Tier:
-        """Fit as `guards.fit` does, with every text as one window."""
-
-        def texts(listed: Sequence[str], sources: Sequence[int], weight: float) -> Texts:
-            n = len(listed)
-            none = np.zeros(n, bool)
-            weights = np.full(n, weight, np.float32)
-            return Texts(vectors.of(listed), np.arange(n), np.array(sources, np.int64), weights, none, none)
-
+    def fit(cls, policy: Policy, fitting: Fitting, usual: Sequence[str], whole: Whole) -> Tier:
+        """Fit as `guards.second` does, on questions with names in them too."""
         kind = policy.spec.granularity
-        data = Dataset(
-            texts([s.text for s in fitting.asked], [s.source for s in fitting.asked], 1.0),
-            texts(fitting.near, range(len(fitting.near)), NEIGHBOUR_WEIGHT[kind]),
-            texts(usual, range(len(usual)), 1.0),
-            texts([s.text for s in fitting.bare], [s.source for s in fitting.bare], 1.0),
-            np.ones(len(usual), bool),
-            seed=1,
-            strongest=0.0,
-        )
+        data = dataset(whole, fitting.asked, fitting.near, fitting.bare, usual, weight=NEIGHBOUR_WEIGHT[kind], seed=1)
         held, model = data.held_out(), data.fit(data.everything())
         return cls(model.weights, model.bias, bounded(held[1], NEIGHBOUR_RATE[kind]), held[2])
 
@@ -104,7 +62,7 @@ class Tier:
 
 
 def tier_figures(
-    tiers: Mapping[str, Tier], alpha: float, found: Mapping[str, Sequence[Scanned]], vectors: Vectors
+    tiers: Mapping[str, Tier], alpha: float, found: Mapping[str, Sequence[Scanned]], whole: Whole
 ) -> dict[str, dict[str, int]]:
     """Requests that the guard flags, and the guard or the tier; `found` are the guard's verdicts by kind.
 
@@ -114,7 +72,7 @@ def tier_figures(
     cutoff = float(np.quantile(most, 1 - alpha / 2, method="higher"))
     figures: dict[str, dict[str, int]] = {}
     for kind, results in found.items():
-        rows = vectors.of([r.case.text for r in results])
+        rows = whole.vectors([r.case.text for r in results])
         flags = {p: tier.scores(rows) >= max(tier.threshold, cutoff) for p, tier in tiers.items()}
         for place, result in enumerate(results):
             case = result.case

@@ -10,9 +10,11 @@ from benchmarks.guards.case import Case
 from benchmarks.guards.novelty import novelty
 from benchmarks.guards.policies import Policy
 from benchmarks.guards.scanning import Scanned
-from benchmarks.guards.tiers import Fitting, Tier, Vectors, tier_figures
+from benchmarks.guards.tiers import Fitting, Tier, tier_figures
 from guards.encoder import load_encoder
+from guards.normalize import Normalizer
 from guards.spec import Entity, Example, GuardSpec
+from guards.whole import Whole
 
 ASKED = (
     "Where was Selma Northcroft born?",
@@ -37,18 +39,18 @@ def test_a_tier_is_added_to_what_the_guard_flags() -> None:
         entities=(Entity(name="Selma Northcroft"),), examples=tuple(Example(question=q) for q in ASKED), retain=NEAR
     )
     policy = Policy("p", "ice", spec, Path())
-    vectors, fitting = Vectors(load_encoder("wordllama")), Fitting.of(policy)
+    whole, fitting = Whole(load_encoder("wordllama"), Normalizer()), Fitting.of(policy)
     read: list[int] = []
-    assert vectors.of(["rice", "rice", "ice"], lambda: read.append(1)).shape == (3, 256)
+    assert whole.vectors(["rice", "rice", "ice"], lambda: read.append(1)).shape == (3, 256)
     assert len(read) == 2
-    tier = Tier.fit(policy, fitting, USUAL, vectors)
+    tier = Tier.fit(policy, fitting, USUAL, whole)
     assert set(fitting.texts()) >= {*ASKED, *NEAR}
     asked = ("Which polar glacier was crossed on skis?", "How do I boil an egg?")
     found = {
         "asked": [Scanned(case("p", "described", text), {}, 0.1) for text in asked],
         "general": [Scanned(case("", "general", text), {}, 0.1) for text in USUAL],
     }
-    figures = tier_figures({"p": tier}, 0.05, found, vectors)
+    figures = tier_figures({"p": tier}, 0.05, found, whole)
     assert figures["ice: described"] == {"n": 2, "guard": 0, "with tier": 1}
     assert figures["general"]["n"] == len(USUAL)
     assert figures["general"]["with tier"] <= 1
