@@ -5,8 +5,12 @@ Scores are log-probabilities, so that a constant that one of the networks adds t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+
+from steering.assistant import DifferenceProgram
 
 LEAST = -100.0
 """Log-probabilities of assistants are not taken below this, in nats: a token to which one gives none at all would
@@ -98,3 +102,19 @@ def reachable(merged: Tensor, target: Tensor) -> Tensor:
     lowest = merged.masked_fill(merged.isneginf(), torch.inf).amin(dim=1, keepdim=True)
     filled = torch.where(merged.isneginf() & ~target.isneginf() & lowest.isfinite(), lowest - BELOW, merged)
     return filled + target.logsumexp(dim=1, keepdim=True)
+
+
+def taken(target: Tensor, said: Sequence[Tensor], program: DifferenceProgram, alpha: Tensor, rank: Tensor) -> Tensor:
+    """Raw logits [n, vocabulary] for a sampler, from which a program takes what its assistants said.
+
+    Args:
+        target: [n, vocabulary] raw logits of the model.
+        said: the same of every assistant, in the order of the program's roles.
+        alpha, rank: [n], what `DifferenceProgram.at` gives for each row's dose; a row with alpha 0 keeps its bits.
+    """
+    remembering, *blank = said
+    plausible = torch.full_like(alpha, program.plausible)
+    top_m, offset = torch.full_like(rank, program.top_m), torch.full_like(rank, program.rule == "offset").bool()
+    ranks = rank if program.rank else None
+    merged = logit_difference(target, remembering, blank[0] if blank else None, alpha, ranks, plausible, top_m, offset)
+    return torch.where(alpha[:, None] > 0, reachable(merged, target), target)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from steering.assistant import Difference
 from steering.engine.local.residual import decoder_layers
-from steering.logits import logit_difference, reachable
+from steering.logits import taken
 from steering.program import ProgramError
 
 
@@ -77,27 +77,16 @@ class Lane:
 
     def merge(self, logits: Tensor, **inputs: Any) -> Tensor:
         """Run the assistants on the network's own inputs: logits [rows, positions, vocabulary] -> merged ones."""
-        rows, width, vocabulary = logits.shape
+        _, width, vocabulary = logits.shape
         said = [
             network(**inputs, past_key_values=cache, use_cache=cache is not None).logits.float()
             for network, cache in zip(self.networks, self.caches, strict=True)
         ]
-        remembering, *blank = (one.reshape(-1, vocabulary) for one in said)
-        flat, program = logits.reshape(-1, vocabulary), self.program.difference
+        program, device = self.program.difference, logits.device
         at = [program.at(dose) if dose else (0.0, 0) for dose in self.doses for _ in range(width)]
-        device, size = logits.device, (rows * width,)
-        merged = logit_difference(
-            flat,
-            remembering,
-            blank[0] if blank else None,
-            torch.tensor([alpha for alpha, _ in at], device=device),
-            torch.tensor([rank for _, rank in at], device=device) if program.rank else None,
-            torch.full(size, program.plausible, device=device),
-            torch.full(size, program.top_m, device=device),
-            torch.full(size, program.rule == "offset", device=device),
-        )
-        treated = torch.tensor([alpha > 0 for alpha, _ in at], device=device)[:, None]
-        return torch.where(treated, reachable(merged, flat), flat).reshape(logits.shape)
+        alpha, rank = (torch.tensor(column, device=device) for column in zip(*at, strict=True))
+        flat = [one.reshape(-1, vocabulary) for one in (logits, *said)]
+        return taken(flat[0], flat[1:], program, alpha, rank).reshape(logits.shape)
 
     def select(self, rows: Sequence[int], index: Tensor) -> None:
         """Keep these rows, in this order."""
