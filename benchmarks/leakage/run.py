@@ -30,6 +30,7 @@ from guards.encoder import load_encoder
 from guards.part import FittedPart
 from guards.reading import Reader
 from steering.activation import Activation
+from steering.assistant import Difference
 from steering.bundle import CARD, parse_key, read_bundle, write_bundle
 from steering.program import AnyProgram, load_program
 
@@ -100,9 +101,16 @@ def run(
 
 
 def sites(programs: Iterable[AnyProgram]) -> tuple[str, ...]:
-    """The options of an engine that runs the programs: after which layers they edit activations."""
-    layers = sorted({layer for program in programs if isinstance(program, Activation) for layer in program.edit.sites})
-    return ("--edit-layers", ",".join(map(str, layers))) if layers else ()
+    """The options of an engine that runs the programs: after which layers they edit activations, their assistants."""
+    layers: set[int] = set()
+    depths: list[int] = []
+    for program in programs:
+        if isinstance(program, Activation):
+            layers |= set(program.edit.sites)
+        elif isinstance(program, Difference):
+            depths += [program.difference.layers] * len(program.roles)
+    given = {"--edit-layers": sorted(layers), "--assistants": depths}
+    return tuple(part for name, values in given.items() if values for part in (name, ",".join(map(str, values))))
 
 
 def choose(items: Sequence[Item], count: int, seed: int) -> list[Item]:

@@ -31,6 +31,13 @@ def engine(
         str,
         typer.Option(help="vLLM: layers after which activation edits may act, e.g. 8,12; a bundle's card names them."),
     ] = "",
+    assistants: Annotated[
+        str,
+        typer.Option(
+            help="vLLM: layers of each assistant of logit differences that is kept ready, e.g. 6,6 for twins of 6; "
+            "`lethe policies` says what the bundles need."
+        ),
+    ] = "",
 ) -> None:
     """Start an inference engine that can run interventions; further arguments go to vLLM unchanged.
 
@@ -48,7 +55,8 @@ def engine(
         backend = "vllm" if importlib.util.find_spec("vllm") else "local"
     name = served_model_name or Path(model).name
     if backend == "vllm":
-        _exec_vllm(str(where), name, host, port, dtype, context.args, parse_layers(edit_layers))
+        sites = parse_layers(edit_layers), parse_assistants(assistants)
+        _exec_vllm(str(where), name, host, port, dtype, context.args, *sites)
     elif backend == "local":
         os.environ.update({k: v for k, v in PATIENT_THREADS.items() if k not in os.environ})  # before torch is loaded
         from steering.engine.local.server import serve
@@ -61,14 +69,30 @@ def engine(
 
 def parse_layers(text: str) -> tuple[int, ...]:
     """Read `--edit-layers`. Raises `typer.BadParameter`."""
+    return tuple(sorted(set(_numbers(text, "--edit-layers"))))
+
+
+def parse_assistants(text: str) -> tuple[int, ...]:
+    """Read `--assistants`. Raises `typer.BadParameter`."""
+    return tuple(_numbers(text, "--assistants"))
+
+
+def _numbers(text: str, option: str) -> list[int]:
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not all(part.isascii() and part.isdigit() for part in parts):
-        raise typer.BadParameter(f"{text} is no list of layers such as 8,12", param_hint="--edit-layers")
-    return tuple(sorted(set(map(int, parts))))
+        raise typer.BadParameter(f"{text} is no list of layers such as 8,12", param_hint=option)
+    return list(map(int, parts))
 
 
 def vllm_command(
-    model: str, name: str, host: str, port: int, dtype: str, extra: list[str], edit_layers: tuple[int, ...] = ()
+    model: str,
+    name: str,
+    host: str,
+    port: int,
+    dtype: str,
+    extra: list[str],
+    edit_layers: tuple[int, ...] = (),
+    assistants: tuple[int, ...] = (),
 ) -> list[str]:
     """The command line that starts vLLM with the front.
 
@@ -81,6 +105,8 @@ def vllm_command(
     salt: dict[str, Any] = {"version": version("lethe-llm"), "sites": ["embed"], "programs": MAX_PROGRAMS}
     if edit_layers:
         salt["edit"] = {"layers": list(edit_layers), "columns": MAX_COLUMNS}
+    if assistants:
+        salt["assistants"] = list(assistants)
     compile_salt = {"lethe": salt}
     if dtype == "auto" and (config := Path(model) / "config.json").is_file():
         # vLLM's own "auto" turns float32 into bfloat16; a program is fitted for the dtype of the weights
@@ -116,7 +142,14 @@ def vllm_environment(environment: dict[str, str], model: str) -> dict[str, str]:
 
 
 def _exec_vllm(
-    model: str, name: str, host: str, port: int, dtype: str, extra: list[str], edit_layers: tuple[int, ...]
+    model: str,
+    name: str,
+    host: str,
+    port: int,
+    dtype: str,
+    extra: list[str],
+    edit_layers: tuple[int, ...],
+    assistants: tuple[int, ...],
 ) -> None:
     if importlib.util.find_spec("vllm") is None:
         raise typer.BadParameter("vLLM is not installed: `pip install lethe-llm[vllm]`, or use --backend local")
@@ -128,7 +161,7 @@ def _exec_vllm(
         environment = vllm_environment(dict(os.environ), model)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    command = vllm_command(model, name, host, port, dtype, extra, edit_layers)
+    command = vllm_command(model, name, host, port, dtype, extra, edit_layers, assistants)
     os.execve(command[0], command, environment)  # noqa: S606 - our own interpreter, no shell
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ def _list(config: Path | None) -> None:
             console.print(str(mistake), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(2)
     table = Table("number", "version", "model", "method", "mode", "response", "expires", "measured")
-    failed = False
+    failed, found = False, []
     for folder in settings.bundles:
         try:
             manifest = read_manifest(folder)
@@ -54,9 +55,21 @@ def _list(config: Path | None) -> None:
         model = f"{manifest.model.id} {manifest.model.dtype}"
         row = (manifest.number, str(manifest.version), model, manifest.method, mode, response, expires)
         table.add_row(*row, figures(manifest))
+        found.append(manifest)
     console.print(table)
+    if options := engine_options(found):
+        console.print(f"On vLLM these policies need an engine that was started with {options}.", soft_wrap=True)
     if failed:
         raise typer.Exit(1)
+
+
+def engine_options(manifests: Sequence[Manifest]) -> str:
+    """Options of `lethe engine` under which all of these bundles find a place; empty where they need none."""
+    layers = {int(site.split(".")[1]) for m in manifests for site in m.sites if site.startswith("layer.")}
+    chosen = [m.calibration.get("method", {}).get("chosen", {}) for m in manifests]
+    depths = [c["assistant_layers"] for c in chosen if "assistants" in c for _ in range(c["assistants"])]
+    given = {"--edit-layers": sorted(layers), "--assistants": sorted(depths)}
+    return " ".join(f"{option} {','.join(map(str, values))}" for option, values in given.items() if values)
 
 
 SHOWN = {

@@ -5,14 +5,17 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from gateway.cli import main
-from steering.bundle import parse_key
+from gateway.commands.policies import engine_options
+from steering.bundle import Manifest, parse_key
 from steering.fence import MIN_KEY_BYTES
 from tests.gateway.conftest import BUNDLE_KEY
+from tests.gateway.upstream import FINGERPRINT
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ["torch", "vllm", "sklearn", "transformers"]
@@ -92,6 +95,22 @@ def test_check_and_policies(tmp_path: Path, bundle: object, monkeypatch: pytest.
     for word in ("100001", "test-model", "refusal", "never", "recall 99.0%", "leak 1.0%"):
         assert word in done.output
     assert "secret-name" not in done.output
+
+
+def test_policies_say_what_the_engine_must_be_started_with() -> None:
+    def manifest(number: str, *sites: str, **chosen: Any) -> Manifest:
+        calibration = {"method": {"chosen": chosen}}
+        return Manifest(
+            number=number, version=1, method="m", mask="content", model=FINGERPRINT, sites=sites, created="2026-11-22",
+            calibration=calibration,
+        )  # fmt: skip
+
+    corrupted, edited = manifest("100001", "embed"), manifest("100002", "layer.8", "layer.2", layers=[2, 8])
+    twins = manifest("100003", "logits", assistants=2, assistant_layers=6)
+    single = manifest("100004", "logits", assistants=1, assistant_layers=4)
+    assert engine_options([corrupted]) == ""
+    assert engine_options([corrupted, edited]) == "--edit-layers 2,8"
+    assert engine_options([twins, edited, single]) == "--edit-layers 2,8 --assistants 4,6,6"
 
 
 def test_audit_verify(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Isolation of the prefix cache: every KV block's hash carries the edit state of that block.
 
 `cache_salt`, set by the gateway, is the first fence; this is the second, and it does not depend on the gateway.
+Assistants of logit differences rest on it as well: their KV exists in the blocks of flagged requests only.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Probe:
 
 
 async def run_canary(generate: Any, program: str, generation: int, config: Any) -> dict[str, Any]:
-    """Run four probes through the unhooked `generate`; the result has "ok" and one entry per check.
+    """Run a few probes through the unhooked `generate`; the result has "ok" and one entry per check.
 
     `config`: vLLM's model configuration.
     """
@@ -42,8 +42,11 @@ async def run_canary(generate: Any, program: str, generation: int, config: Any) 
     flagged = await _probe(generate, ids, order, salt)
     again = await _probe(generate, ids, None, salt)
     fresh = await _probe(generate, ids, None, other)
+    differs = clean.distance(flagged) > 2 * same
+    if not differs:  # a difference of logits may spare the first answer tokens, but not what the prompt says
+        differs = (await _scores(generate, ids, None)).distance(await _scores(generate, ids, order)) > 2 * same
     checks = {
-        "flagged_differs": clean.distance(flagged) > 2 * same,
+        "flagged_differs": differs,
         "flagged_reuses_nothing": flagged.cached == 0,
         "unflagged_unchanged": clean.distance(again) < same and clean.distance(fresh) < same,
         "salts_separate": fresh.cached == 0,
@@ -52,15 +55,29 @@ async def run_canary(generate: Any, program: str, generation: int, config: Any) 
 
 
 async def _probe(generate: Any, ids: list[int], order: list[Any] | None, salt: str) -> Probe:
+    final = await _answer(generate, ids, order, salt, logprobs=5)
+    if final is None or not final.outputs[0].logprobs:
+        return Probe({}, -1)
+    first = final.outputs[0].logprobs[0]
+    return Probe({token: entry.logprob for token, entry in first.items()}, final.num_cached_tokens or 0)
+
+
+async def _scores(generate: Any, ids: list[int], order: list[Any] | None) -> Probe:
+    """Log-probabilities of the prompt's own tokens, by their place."""
+    final = await _answer(generate, ids, order, secrets.token_hex(8), prompt_logprobs=0)
+    rows = final.prompt_logprobs if final is not None else None
+    found = zip(range(1, len(ids)), ids[1:], (rows or [None])[1:], strict=False)
+    return Probe({place: row[token].logprob for place, token, row in found if row and token in row}, -1)
+
+
+async def _answer(generate: Any, ids: list[int], order: list[Any] | None, salt: str, **options: Any) -> Any:
     from vllm import SamplingParams  # noqa: PLC0415 - runs inside vLLM only
 
-    params = SamplingParams(max_tokens=1, temperature=0.0, logprobs=5, extra_args={EXTRA_ARG: order} if order else None)
+    extra = {EXTRA_ARG: order} if order else None
+    params = SamplingParams(max_tokens=1, temperature=0.0, extra_args=extra, **options)
     request = f"lethe-canary-{secrets.token_hex(6)}"
     final = None
     async with asyncio.timeout(120):
         async for output in generate({"prompt_token_ids": ids, "cache_salt": salt}, params, request):
             final = output
-    if final is None or not final.outputs[0].logprobs:
-        return Probe({}, -1)
-    first = final.outputs[0].logprobs[0]
-    return Probe({token: entry.logprob for token, entry in first.items()}, final.num_cached_tokens or 0)
+    return final

@@ -23,6 +23,9 @@ ARCHITECTURES = {"LlamaForCausalLM", "Qwen2ForCausalLM"}
 LAYERS = {"LlamaDecoderLayer", "Qwen2DecoderLayer"}
 """Decoder layers that return (hidden, residual), whose sum is the residual stream, as tested."""
 
+ASSISTED = {"LlamaForCausalLM"}
+"""Model classes that have assistants beside them, as tested: `model` is the stack of layers and takes embeddings."""
+
 ALLOW = "LETHE_ALLOW_UNTESTED"
 
 
@@ -60,6 +63,26 @@ def check_config(config: Any) -> None:
     present = [name for name, on in refused.items() if on]
     if present:
         raise IncompatibleError(f"lethe does not support {', '.join(present)} yet; start the engine without")
+
+
+def check_assistants(config: Any, architecture: str) -> None:
+    """Refuse models and options beside which assistants were never shown to run."""
+    if architecture not in ASSISTED and not allow_untested():
+        known = ", ".join(sorted(ASSISTED))
+        raise IncompatibleError(
+            f"--assistants: not tested with {architecture} (tested: {known}); {ALLOW}=1 tries anyway"
+        )
+    refused = {
+        "quantised models": config.model_config.quantization is not None,
+        # which assistants run is decided before every step
+        'full CUDA graphs, use --compilation-config \'{"cudagraph_mode": "PIECEWISE"}\'': (
+            config.compilation_config.cudagraph_mode.has_full_cudagraphs()
+        ),
+        "batch-sharded sampling": config.parallel_config.enable_batch_sharded_sampling,
+    }
+    present = [name for name, on in refused.items() if on]
+    if present:
+        raise IncompatibleError(f"--assistants is not supported with {'; '.join(present)}")
 
 
 def require(owner: Any, name: str, *parameters: str) -> Callable[..., Any]:

@@ -26,7 +26,7 @@ from steering.plan import LETHE_ROUTES
 from steering.weights import fingerprint
 
 INNER = {lethe: bare for bare, lethe in LETHE_ROUTES.items()}
-MAX_BODY = 64 << 20
+MAX_BODY, MAX_PROGRAM = 64 << 20, 512 << 20
 
 
 class Front:
@@ -54,7 +54,7 @@ class Front:
                 await self._ready(scope["app"].state)
                 await self.app(scope, receive, send)
                 return
-            body = await _read(receive)
+            body = await _read(receive, MAX_PROGRAM if scope["method"] == "PUT" else MAX_BODY)
             nonce = self._check(scope, body)
             programs, admission = await self._ready(scope["app"].state)
             if scope["path"].startswith("/lethe/"):
@@ -187,7 +187,7 @@ def _object(body: bytes) -> dict[str, Any]:
     return value
 
 
-async def _read(receive: Any) -> bytes:
+async def _read(receive: Any, most: int) -> bytes:
     chunks: list[bytes] = []
     total = 0
     while True:
@@ -196,8 +196,8 @@ async def _read(receive: Any) -> bytes:
             raise Refusal(400, "the client left")
         chunks.append(message.get("body", b""))
         total += len(chunks[-1])
-        if total > MAX_BODY:
-            raise Refusal(413, f"the body is larger than {MAX_BODY} bytes")
+        if total > most:
+            raise Refusal(413, f"the body is larger than {most} bytes")
         if not message.get("more_body"):
             return b"".join(chunks)
 

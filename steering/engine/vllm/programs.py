@@ -6,7 +6,6 @@ import hashlib
 import re
 from typing import Any
 
-from steering.assistant import Difference
 from steering.engine.vllm.ticket import Refusal
 from steering.plan import PROGRAM_NAME
 from steering.program import ProgramError, load_program
@@ -16,11 +15,6 @@ NAME = re.compile(PROGRAM_NAME)
 MISSING = (
     "the engine's workers did not confirm their edit sites: the lethe plug-in is not loaded there. Install lethe-llm "
     "into the engine's environment and, if VLLM_PLUGINS is set, add `lethe` to it"
-)
-
-UNHOSTED = (
-    "vLLM does not host the assistants of a logit difference yet: serve the model with the local engine, or compile "
-    "the policy with another method"
 )
 
 
@@ -71,8 +65,6 @@ class Programs:
             program = load_program(data)
         except ProgramError as error:
             raise Refusal(400, str(error), "lethe_bad_program") from error
-        if isinstance(program, Difference):
-            raise Refusal(400, UNHOSTED, "lethe_bad_program")
         different = program.model.mismatch(self.model)
         if different:
             raise Refusal(400, f"program {name} was compiled for another model ({different}): run `lethe compile` for "

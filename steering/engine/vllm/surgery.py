@@ -1,5 +1,5 @@
 """Puts the sites into a loaded vLLM model: the classes of `embed_tokens` and of the edited decoder layers are replaced
-by subclasses.
+by subclasses, and that of the whole model where assistants run beside it.
 
 Parameter names stay as they are, Dynamo traces the new forward, and no fork of vLLM is needed.
 """
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from steering.activation import PHI
+from steering.engine.vllm.assistants import Assistants, reserved
 from steering.engine.vllm.bank import Bank, configured
 from steering.engine.vllm.compat import (
     ALLOW,
@@ -20,9 +21,11 @@ from steering.engine.vllm.compat import (
     LAYERS,
     IncompatibleError,
     allow_untested,
+    check_assistants,
     check_config,
     check_version,
 )
+from steering.engine.vllm.stack import Stack
 from steering.engine.vllm.table import EditTable
 from steering.ops import corrupt, edit
 
@@ -135,7 +138,12 @@ def install(runner: Any) -> EditTable:
 
     tokens = max(config.scheduler_config.max_num_batched_tokens, config.scheduler_config.max_num_seqs)
     edits = configured(config.additional_config)
-    table = EditTable(tokens, config.model_config.get_hidden_size(), runner.device, plain, [SITE], edits)
+    depths = reserved(config.additional_config)
+    if depths:
+        check_assistants(config, name)
+    hosts = [Stack(number, layers, config, model, runner.device) for number, layers in enumerate(depths)]
+    hidden, dtype = config.model_config.get_hidden_size(), config.model_config.dtype
+    table = EditTable(tokens, hidden, runner.device, plain, [SITE], edits, hosts, dtype)
     embed.lethe = table.buffers
 
     def forward(self: Any, *args: Any, **kwargs: Any) -> Tensor:
@@ -150,6 +158,8 @@ def install(runner: Any) -> EditTable:
     embed.__class__ = type(f"Lethe{base.__name__}", (base,), {"forward": forward, "__module__": __name__})
     for layer, bank in table.banks.by_layer.items():
         _attach(model.model, layer, bank)
+    if hosts:
+        _accompany(model, table.assistants)
     return table
 
 
@@ -172,3 +182,22 @@ def _attach(stack: Any, layer: int, bank: Bank) -> None:
         return hidden, residual
 
     module.__class__ = type(f"Lethe{base.__name__}", (base,), {"forward": forward, "__module__": __name__})
+
+
+def _accompany(model: Any, assistants: Assistants) -> None:
+    """Run assistants beside the model, and merge what they say wherever it computes logits."""
+    base = type(model)
+    model.lethe = assistants
+
+    def forward(self: Any, input_ids: Tensor, positions: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        hidden: Tensor = base.forward(self, input_ids, positions, *args, **kwargs)
+        return assistants.beside(hidden, input_ids, positions)
+
+    def compute_logits(self: Any, hidden_states: Tensor) -> Any:
+        return assistants.merged(hidden_states, lambda hidden: base.compute_logits(self, hidden))
+
+    def compute_logits_local(self: Any, hidden_states: Tensor) -> Tensor:
+        raise IncompatibleError("a share of the vocabulary cannot be merged; `check_assistants` refuses such an engine")
+
+    functions = {"forward": forward, "compute_logits": compute_logits, "compute_logits_local": compute_logits_local}
+    model.__class__ = type(f"Lethe{base.__name__}", (base,), {**functions, "__module__": __name__})

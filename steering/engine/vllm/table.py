@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from steering.activation import Activation
 from steering.assistant import Difference
+from steering.engine.vllm.assistants import Assistants, Host
 from steering.engine.vllm.bank import NO_SITES, Banks, EditSites
 from steering.ops import NOISE_ROWS, noise_table, top_k_threshold
 from steering.program import AnyProgram, Program, ProgramError, load_program, resolve
@@ -111,10 +112,13 @@ class EditTable:
         embed: Callable[[Tensor], Tensor],
         sites: list[str],
         edits: EditSites = NO_SITES,
+        hosts: Sequence[Host] = (),
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.boot, self.version = secrets.token_hex(8), 0
         self.hidden_size, self.embed = hidden_size, embed
-        self.sites = [*sites, *(f"layer.{layer}" for layer in edits.layers)]
+        self.assistants = Assistants(hosts, tokens, hidden_size, device, embed, dtype)
+        self.sites = [*sites, *(f"layer.{layer}" for layer in edits.layers), *self.assistants.sites]
         self.buffers = Buffers(tokens, hidden_size, device)
         shared = {name: self.buffers.get_buffer(kept) for name, kept in _SHARED.items()}
         self.banks = Banks(edits, MAX_PROGRAMS, hidden_size, shared)
@@ -137,7 +141,7 @@ class EditTable:
         if program.model.hidden_size != self.hidden_size:
             raise ProgramError(f"hidden size {program.model.hidden_size}, but the model has {self.hidden_size}")
         if isinstance(program, Difference):
-            raise ProgramError("the edit table holds no assistants of a logit difference")
+            self.assistants.check(program)
         if isinstance(program, Activation):
             self.banks.check(program)
         self.staged[name] = program, digest
@@ -152,6 +156,8 @@ class EditTable:
         slot = min(set(range(1, MAX_PROGRAMS)) - {p.slot for p in self.programs.values()})
         if isinstance(program, Activation):
             self.banks.write(slot, program)
+        elif isinstance(program, Difference):
+            self.assistants.write(slot, program)
         elif isinstance(program, Program):
             self.buffers.get_buffer("substitute")[slot].copy_(torch.from_numpy(program.substitute))
         self.version += 1
@@ -164,7 +170,9 @@ class EditTable:
             raise ProgramError(f"table version is {self.version}, expected {expected}: read it again")
         if any(r.program == name for r in self.records.values()):
             raise ProgramError(f"program {name} is used by running requests: try again when they have finished")
-        self.banks.clear(self.programs.pop(name).slot)
+        slot = self.programs.pop(name).slot
+        self.banks.clear(slot)
+        self.assistants.clear(slot)
         self.version += 1
 
     # The step path.
@@ -177,6 +185,7 @@ class EditTable:
     def fill(self, rows: Iterable[StepRow]) -> None:
         """Write the buffers for one step. Never raises."""
         self._status = {}
+        self.assistants.begin()
         if self.active:
             self.buffers.get_buffer("edited").zero_()
             self.buffers.get_buffer("edit_slot").zero_()
@@ -220,6 +229,9 @@ class EditTable:
                 self.active = True
         if isinstance(loaded.program, Activation):
             self._move(loaded.slot, loaded.program, dose, row, spans)
+        elif isinstance(loaded.program, Difference) and spans:
+            self.assistants.add(loaded.slot, dose, row.request, row.row, row.row + row.tokens)
+            self.active = True
         return "ok" if row.position < len(row.prompt) <= end else ""
 
     def _move(self, slot: int, program: Activation, dose: float, row: StepRow, spans: list[int]) -> None:
@@ -251,8 +263,9 @@ class EditTable:
         """Attest what this step decided: request -> [boot, version, program, edited, cached, status].
 
         Reads one number per site back from the device, and only in a step in which a flagged request finished its
-        prefill.
+        prefill, or failed.
         """
+        self._status |= self.assistants.failed()
         if not self._status:
             return {}
         echoed = int(self.buffers.get_buffer("echo").item()) == self._step and self.banks.ran(self._step)

@@ -29,9 +29,9 @@ PROGRAM = "p222222@1"
 
 def difference(model: LocalModel, method: str = "twin", rule: str = "linear", **change: Any) -> Difference:
     """Assistants that are noisy copies of the first layers."""
-    generator, tensors = np.random.default_rng(7), {}
+    generator, tensors, layers = np.random.default_rng(7), {}, change.get("layers", LAYERS)
     for role in ("remembering", "blank") if method == "twin" else ("remembering",):
-        for name, tensor in trained(truncated(model.network, LAYERS)).items():
+        for name, tensor in trained(truncated(model.network, layers)).items():
             noise = 0.3 * tensor.std() * generator.standard_normal(tensor.shape)
             tensors[f"{role}.{name}"] = (tensor + noise).astype(np.float32)
     settings = {"alpha": 1.0, "plausible": 0.01, "top_m": 50, "layers": LAYERS, "rank": 20 if rule == "rank" else 0}

@@ -33,6 +33,7 @@ class Got:
     finish: list[str | None]
     cached: int
     record: list[Any] | None
+    prompt: list[dict[int, float]] = field(default_factory=list)
 
     @property
     def chosen(self) -> list[float]:
@@ -86,6 +87,10 @@ class Engine:
     def poison(self, program: str, layer: int, tensor: str, value: float) -> None:
         """Write a number into the columns of a loaded activation program, behind all checks."""
         self._call("poison", program, layer, tensor, value)
+
+    def spoil(self, program: str) -> None:
+        """Write NaN into the first assistant of a loaded program, behind all checks."""
+        self._call("spoil", program)
 
     def metric(self, name: str) -> float:
         """Value of one of vLLM's counters."""
@@ -193,8 +198,18 @@ def _poison(llm: Any, program: str, layer: int, tensor: str, value: float) -> No
     llm.collective_rpc(write)
 
 
+def _spoil(llm: Any, program: str) -> None:
+    def write(worker: Any) -> None:
+        table = worker.model_runner.lethe
+        place = table.assistants._held[table.programs[program].slot][1][0]
+        for parameter in table.assistants.hosts[place].network.parameters():
+            parameter.data.fill_(float("nan"))
+
+    llm.collective_rpc(write)
+
+
 def _metric(llm: Any, name: str) -> float:
-    return sum(m.value for m in llm.get_metrics() if m.name == name)
+    return float(sum(m.value for m in llm.get_metrics() if m.name == name))
 
 
 def _run(llm: Any, asks: list[Ask]) -> list[Got]:
@@ -211,5 +226,6 @@ def _run(llm: Any, asks: list[Ask]) -> list[Got]:
         records = llm.records.pop(r.request_id, [])
         record = records[-1] if records else None
         tokens, finish = [list(c.token_ids) for c in r.outputs], [c.finish_reason for c in r.outputs]
-        out.append(Got(tokens, logprobs, finish, r.num_cached_tokens or 0, record))
+        before = [{t: e.logprob for t, e in row.items()} for row in r.prompt_logprobs or [] if row]
+        out.append(Got(tokens, logprobs, finish, r.num_cached_tokens or 0, record, before))
     return out

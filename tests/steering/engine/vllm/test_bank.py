@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ import pytest
 import torch
 import typer
 
-from gateway.commands.engine import parse_layers, vllm_command
+from gateway.commands.engine import parse_assistants, parse_layers, vllm_command
 from steering.activation import Activation, EditProgram, parameters
+from steering.engine.vllm.assistants import reserved
 from steering.engine.vllm.bank import NO_SITES, EditSites, configured
+from steering.engine.vllm.compat import IncompatibleError, check_assistants
 from steering.engine.vllm.table import EditTable, StepRow
 from steering.program import ProgramError
 from steering.spec import ModelFingerprint
@@ -142,6 +145,39 @@ def test_the_command_says_where_the_sites_are() -> None:
         assert configured(json.loads(command[command.index("--additional-config") + 1])) == want
     with pytest.raises(typer.BadParameter, match="no list of layers"):
         parse_layers("8;12")
+
+
+def test_the_command_says_how_many_assistants_there_are() -> None:
+    for text, want in (("", ()), ("6, 2,6", (6, 2, 6))):
+        command = vllm_command("model", "name", "127.0.0.1", 1, "float32", [], (), parse_assistants(text))
+        assert reserved(json.loads(command[command.index("--additional-config") + 1])) == want
+    with pytest.raises(typer.BadParameter, match="no list of layers"):
+        parse_assistants("6x2")
+    for given in ([0], [1] * 17):
+        with pytest.raises(ValueError, match="up to 16 of at least one layer"):
+            reserved({"lethe": {"assistants": given}})
+
+
+@pytest.mark.parametrize(
+    ("architecture", "quantisation", "full", "sharded", "says"),
+    [
+        ("GemmaForCausalLM", None, False, False, "not tested with GemmaForCausalLM"),
+        ("LlamaForCausalLM", "awq", False, False, "quantised models"),
+        ("LlamaForCausalLM", None, True, False, "PIECEWISE"),
+        ("LlamaForCausalLM", None, False, True, "batch-sharded sampling"),
+    ],
+)
+def test_assistants_are_refused_where_they_were_never_shown_to_run(
+    architecture: str, quantisation: str | None, full: bool, sharded: bool, says: str
+) -> None:
+    graphs = SimpleNamespace(has_full_cudagraphs=lambda: full)
+    config = SimpleNamespace(
+        model_config=SimpleNamespace(quantization=quantisation),
+        compilation_config=SimpleNamespace(cudagraph_mode=graphs),
+        parallel_config=SimpleNamespace(enable_batch_sharded_sampling=sharded),
+    )
+    with pytest.raises(IncompatibleError, match=says):
+        check_assistants(config, architecture)
 
 
 def test_an_engine_without_sites_has_no_banks() -> None:

@@ -15,7 +15,13 @@ import pytest
 
 from gateway.commands.engine import vllm_command, vllm_environment
 from gateway.demo.services import Service, ServiceError, free_port, running
+from gateway.policy import ForgetPolicy
+from steering.assistant import Difference
+from steering.bundle import Manifest, write_bundle
+from steering.engine.local.model import Edit, LocalModel
 from steering.fence import ATTESTATION_HEADER, AUTH_HEADER, read_attestation, sign
+from tests.gateway.conftest import BUNDLE_KEY, WordGuard, ready, serving, settings
+from tests.steering.engine.local.test_assistants import difference
 from tests.steering.engine.vllm.conftest import MakeProgram
 from tests.steering.engine.vllm.test_edit import redirect
 
@@ -92,7 +98,7 @@ def claims(reply: tuple[int, dict[str, str], bytes]) -> dict[str, Any]:
 
 def start(model: Path, log: Path, **environment: str) -> Service:
     port = free_port()
-    command = vllm_command(str(model), "tiny", "127.0.0.1", port, "auto", ["--max-model-len", "512"], (2,))
+    command = vllm_command(str(model), "tiny", "127.0.0.1", port, "auto", ["--max-model-len", "512"], (2,), (2, 2))
     variables = vllm_environment({**os.environ, "LETHE_ENGINE_KEY": KEY.decode()}, str(model)) | environment
     service = Service("engine", command, variables, log, f"http://127.0.0.1:{port}/health")
     service.port = port  # type: ignore[attr-defined]
@@ -254,6 +260,42 @@ def test_an_activation_edit_is_served_and_attested_and_refused_without_its_site(
     said = claims(moved)
     assert (said["program"], said["edited"], said["cached"]) == (name, [said["masked"]], [0])
     assert content(server.call("POST", BARE, ask())) == bare
+
+
+async def test_twins_are_served_through_the_gateway(server: Server, tiny_model: Path, tmp_path: Path) -> None:
+    """From a bundle to an answer that the local engine gives as well; what is not flagged is left alone."""
+    local = LocalModel.load(tiny_model)
+    program = difference(local, alpha=1.5)
+    identity = {"number": "400006", "version": 1, "method": "twin", "mask": "content", "model": program.model}
+    manifest = Manifest(**identity, sites=("logits",), created="2026-11-22")  # type: ignore[arg-type]
+    policy = ForgetPolicy.model_validate({"id": "x", "guard": {"entities": [{"name": "Alice"}]}})
+    sensitive = {"policy": policy.model_dump_json().encode(), "guard": b"{}"}
+    write_bundle(tmp_path / "b", manifest, program.to_bytes(), sensitive, "card", bytes.fromhex(BUNDLE_KEY))
+    tree = settings(f"http://127.0.0.1:{server.port}", [tmp_path / "b"], upstream={"engine_key": KEY.decode()})
+    async with serving(tree, WordGuard(["400006"], "Alice")) as client:
+        await ready(client)
+        for text in ("Who was Alice in the garden?", "Who was the queen in the garden?"):
+            ids = local.tokenizer(text)["input_ids"]
+            edit = Edit(program, 1.0, (0, len(ids))) if "Alice" in text else None
+            ((expected,), (bare,)) = (local.generate([ids], [e], max_tokens=10) for e in (edit, None))
+            assert (expected != bare) == (edit is not None)
+            want = local.tokenizer.decode(expected, skip_special_tokens=True)
+            for stream in (False, True):
+                body = {"model": "tiny", "prompt": text, "max_tokens": 10, "temperature": 0, "stream": stream}
+                answer = await client.post("/v1/completions", body)
+                assert answer.status == 200, answer.body
+                frames = [line[6:] for line in answer.body.split(b"\n\n")[:-2]] if stream else [answer.body]
+                assert "".join(json.loads(frame)["choices"][0]["text"] for frame in frames) == want
+
+
+def test_assistants_without_a_place_are_refused(server: Server, tiny_model: Path) -> None:
+    local = LocalModel.load(tiny_model)
+    wrong = local.fingerprint.model_copy(update={"weights_sha256": "0" * 64})
+    three = difference(local, "uld", layers=3)
+    foreign = Difference(three.difference.model_copy(update={"model": wrong}), three.tensors)
+    for program, says in ((three, "start it with `lethe engine --assistants 2,2,3`"), (foreign, "another model")):
+        status, message = server.error("PUT", "/lethe/v1/programs/p400007@1", program.to_bytes())
+        assert (status, says in message) == (400, True), message
 
 
 def test_the_canary_passes_for_a_program_that_works_and_fails_for_one_that_does_nothing(
