@@ -17,13 +17,13 @@ from functools import update_wrapper
 from typing import Any
 
 TESTED = {("0.32", "v1")}
-ARCHITECTURES = {"LlamaForCausalLM", "Qwen2ForCausalLM"}
+ARCHITECTURES = {"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"}
 """Model classes whose `model.embed_tokens` is the only way of a token into the network, as tested."""
 
-LAYERS = {"LlamaDecoderLayer", "Qwen2DecoderLayer"}
+LAYERS = {"LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer", "Qwen3DecoderLayer"}
 """Decoder layers that return (hidden, residual), whose sum is the residual stream, as tested."""
 
-ASSISTED = {"LlamaForCausalLM"}
+ASSISTED = {"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"}
 """Model classes that have assistants beside them, as tested: `model` is the stack of layers and takes embeddings."""
 
 ALLOW = "LETHE_ALLOW_UNTESTED"
