@@ -92,6 +92,10 @@ class Engine:
         """Write NaN into the first assistant of a loaded program, behind all checks."""
         self._call("spoil", program)
 
+    def blocks(self) -> int:
+        """Blocks of KV cache that vLLM made of the memory it was given."""
+        return self._call("blocks")  # type: ignore[no-any-return]
+
     def metric(self, name: str) -> float:
         """Value of one of vLLM's counters."""
         return self._call("metric", name)  # type: ignore[no-any-return]
@@ -206,6 +210,10 @@ def _spoil(llm: Any, program: str) -> None:
             parameter.data.fill_(float("nan"))
 
     llm.collective_rpc(write)
+
+
+def _blocks(llm: Any) -> int:
+    return int(llm.llm_engine.vllm_config.cache_config.num_gpu_blocks)
 
 
 def _metric(llm: Any, name: str) -> float:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.stats import chisquare
 
 from steering.assistant import Difference
+from steering.engine.local.generate import Sampling, generate
 from steering.engine.local.model import Edit, LocalModel
 from steering.program import AnyProgram
 from tests.steering.engine.local.test_assistants import by_hand, difference
@@ -220,14 +222,39 @@ def test_sampling_sees_the_merged_logits(raw: Engine, loaded: Loaded, local: Loc
         (want,) = local.logits([ids + tokens], [Edit(program, 1.0, tuple(SPANS), prompt=len(ids))])
         chosen = want[len(ids) - 1 : -1].log_softmax(dim=1).gather(1, torch.tensor(tokens)[:, None])
         assert float(chosen.min()) > -20
+    penalties = {"repetition_penalty": 1.2, "presence_penalty": -2.0, "frequency_penalty": -2.0, "max_tokens": 12}
+    (penalised,) = raw.run([Ask(ids, order, options=penalties)])
+    settings = Sampling(temperature=0.0, ignore_eos=True, **penalties)  # type: ignore[arg-type]
+    state = local.prefill([ids], [Edit(program, 1.0, tuple(SPANS), prompt=len(ids))])
+    assert penalised.tokens[0] == [delta.token.id for delta in generate(state, ids, settings, 1, local.tokenizer)]
+    assert penalised.tokens != greedy.tokens
     repeated = greedy.tokens[0][0]
     bias = {"logit_bias": {repeated: -100.0}, "max_tokens": 1}
     (without,) = raw.run([Ask(ids, order, options=bias)])
     (want,) = local.logits([ids], [Edit(program, 1.0, tuple(SPANS), prompt=len(ids))])
     assert without.tokens[0] == [int(want[-1].topk(2).indices[1])]
-    (ended,) = raw.run([Ask(ids, order, options={"stop_token_ids": [greedy.tokens[0][3]], "ignore_eos": False})])
+    text = local.tokenizer.decode(greedy.tokens[0])
+    (ended,) = raw.run([Ask(ids, order, options={"stop": [text[-8:]]})])
     assert ended.finish == ["stop"]
-    assert len(ended.tokens[0]) <= 4
+    assert ended.tokens[0] == greedy.tokens[0][: len(ended.tokens[0])]
+
+
+def test_draws_follow_the_merged_distribution(raw: Engine, loaded: Loaded, local: LocalModel) -> None:
+    """2,000 draws at temperature 1 against the exact probabilities; bins of five expected draws or more."""
+    program, head = loaded["p900000@1"]
+    assert isinstance(program, Difference)
+    ids, draws = prompt(9, 40), 2000
+    options = {"temperature": 1.0, "n": draws, "seed": 3, "max_tokens": 1, "logprobs": 0}
+    (got,) = raw.run([Ask(ids, [*head, 1.5, SPANS], options=options)])
+    exact = by_hand(local, program, ids, 1.5)[-1].double().exp()
+    counts = torch.zeros(len(exact)).index_add_(0, torch.tensor(got.tokens)[:, 0], torch.ones(draws))
+    large = exact * draws >= 5
+    observed = [*counts[large].tolist(), draws - float(counts[large].sum())]
+    expected = [*(exact[large] * draws).tolist(), draws * (1 - float(exact[large].sum()))]
+    assert len(expected) > 10
+    assert expected[-1] >= 5
+    assert chisquare(observed, expected).pvalue > 0.01
+    assert not counts[exact == 0].any()
 
 
 def test_places_are_given_back_and_new_weights_reuse_no_kv(raw: Engine, loaded: Loaded, local: LocalModel) -> None:
