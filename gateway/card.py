@@ -61,7 +61,7 @@ Strength {chosen["strength"]:.4g} ({chosen["unit"]}). {how}. Searched on {method
 same model's answers to the same questions about invented names. Overlaps are those of words.
 
 {head}{rows}{never}
-{_opening(method.get("condition") or {})}{_sampled(method)}
+{_opening(method.get("condition") or {})}{_sampled(method)}{_recalibrated(manifest)}
 On {method["checked"]} questions with a name in them that the search never saw: the value asked for in
 {check["own"]:.1%} of the answers (without the method {bare["own"]:.1%}, invented names {invented["own"]:.1%}), any
 forgotten value in {check["leak"]:.1%} ({bare["leak"]:.1%}, {invented["leak"]:.1%}), overlap with the model's own
@@ -121,6 +121,39 @@ another wording; losses in nats per token, held-out ones are the least of all pa
 {passes}"""
 
 
+def _recalibrated(manifest: Manifest) -> str:
+    """What another precision of the model did to the program, and what searching its dose again made of it."""
+    figures = manifest.calibration.get("recalibrated")
+    if not figures:
+        return ""
+    old, method = figures["from"], manifest.calibration["method"]
+    before, after = figures["before"], method["check"]
+    strengths = figures["strength"], figures["dose"], method["chosen"]["strength"]
+    rows = "".join(
+        f"| {name} | {before[key]:{form}} | {after[key]:{form}} |\n"
+        for name, key, form in (
+            ("value asked for in answer", "own", ".1%"),
+            ("any forgotten value", "leak", ".1%"),
+            ("overlap with own answer", "similarity", ".3f"),
+            ("with the question", "topic", ".3f"),
+            ("repeated runs of words", "repetition", ".3f"),
+        )
+    )
+    return f"""
+## Recalibrated
+For {_precision(manifest.model.model_dump())}, from a bundle of version {figures["version"]} for {_precision(old)}.
+Guard, output index and directions are those of that bundle; dose and gates were searched again. Strength
+{strengths[0]:.4g} there is {strengths[1]:.4g} here before, {strengths[2]:.4g} after. On the held-out questions:
+
+| | with the old numbers | recalibrated |
+|---|---|---|
+{rows}"""
+
+
+def _precision(model: Mapping[str, Any]) -> str:
+    return f"{model['dtype']}, {model['quantization'] or 'not quantised'}, weights `{model['weights_sha256'][:16]}...`"
+
+
 def _place(point: Mapping[str, Any]) -> str:
     return "" if point.get("layer") is None else f"{point['layer']}: "
 
@@ -130,13 +163,14 @@ def _surprise(point: Mapping[str, Any]) -> str:
     return f"{point['surprise']:.2f}" if point.get("surprise") else "-"
 
 
+def point(p: Any) -> dict[str, float]:
+    """Figures of a `steering.methods.trial.Point` for the manifest."""
+    figures = {field.name: getattr(p, field.name) for field in fields(p)}
+    return {name: round(value, 6) for name, value in figures.items() if value is not None}
+
+
 def calibration(guard: Mapping[str, Any], fitted: Any, chosen: Mapping[str, Any]) -> dict[str, Any]:
     """Figures of both parts for the manifest. `fitted`: result of the method's fit; `chosen`: what its program is."""
-
-    def point(p: Any) -> dict[str, float]:
-        figures = {field.name: getattr(p, field.name) for field in fields(p)}
-        return {name: round(value, 6) for name, value in figures.items() if value is not None}
-
     return {
         "guard": dict(guard),
         "method": {

@@ -177,7 +177,7 @@ class Programs:
         except ValidationError:
             return "the engine does not say which model it serves"
         if (difference := policy.manifest.model.mismatch(served)) is not None:
-            return f"the bundle is for another model ({difference}): compile the policy for the served one"
+            return f"the bundle is for another model ({difference}): {policy.manifest.model.remedy(served)}"
         before = self._problems[policy.number]
         return await self._load(policy.active.program, policy.program, policy.digest, table, before)
 

@@ -207,3 +207,15 @@ class ModelFingerprint(BaseModel):
             if mine != theirs:
                 return f"{field}: {mine} != {theirs}"
         return None
+
+    def differs_in_precision(self, other: ModelFingerprint) -> bool:
+        """Whether `other` may be the same model in another dtype or quantisation, which also changes weight files."""
+        if self.hidden_size != other.hidden_size or self.mismatch(other) is None:
+            return False
+        return self.weights_sha256 == other.weights_sha256 or self.quantization != other.quantization
+
+    def remedy(self, other: ModelFingerprint) -> str:
+        """What to do where a program for this model is to run in `other`."""
+        if self.differs_in_precision(other):
+            return "run `lethe compile --recalibrate BUNDLE` for the model as it is served"
+        return "run `lethe compile` for the model that is served"

@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from steering.gguf import ConversionError, Progress, convert
 from steering.spec import ModelFingerprint
@@ -157,6 +158,9 @@ def fingerprint(
 ) -> ModelFingerprint:
     """Identity of the model in `folder` when it is served in `dtype`. Reads every weight file once.
 
+    A quantisation that `config.json` describes counts, in every detail: the same integers with and without rounded
+    activations are two models. `quantization` is that of an engine that quantises while it loads.
+
     Raises `WeightsError` when there are no safetensors files or no hidden size.
     """
     files = sorted(folder.glob("*.safetensors"))
@@ -170,9 +174,17 @@ def fingerprint(
         id=folder.name,
         weights_sha256=_sha256(files, "reading weights", progress),
         dtype=dtype.removeprefix("torch."),
-        quantization=quantization,
+        quantization=_quantization(config) or quantization,
         hidden_size=hidden,
     )
+
+
+def _quantization(config: Mapping[str, Any]) -> str | None:
+    described = config.get("quantization_config")
+    if not described:
+        return None
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+    return f"{described.get('quant_method', 'unnamed')} {digest[:8]}"
 
 
 def _sha256(files: list[Path], what: str, progress: Progress) -> str:

@@ -6,7 +6,8 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,6 +33,15 @@ def compile_policy(
     second: Annotated[
         str | None, typer.Option(help="`guard.second` of the settings: an encoder for a second look, minilm:FOLDER.")
     ] = None,
+    recalibrate: Annotated[
+        Path | None,
+        typer.Option(
+            help="Bundle of this policy for the same model in another dtype or quantisation: its guard and directions "
+            "are kept, and only the dose is searched again.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
     reveal: Annotated[bool, typer.Option(help="Quote the policy file where it is no YAML.")] = False,
 ) -> None:
     """Fit guard and method of a policy and write the bundle. Reads LETHE_BUNDLE_KEY."""
@@ -42,6 +52,7 @@ def compile_policy(
     from rich.console import Console
     from yaml import YAMLError
 
+    from gateway.commands.recalibrate import recalibrate_bundle
     from gateway.mistake import mistakes
     from gateway.policy import load_policy
     from steering.bundle import BundleError, parse_key
@@ -51,7 +62,10 @@ def compile_policy(
     try:
         key = parse_key(os.environ.get("LETHE_BUNDLE_KEY", ""))
         loaded = with_method(load_policy(policy), method)
-        compile_bundle(loaded, policy.parent, model, out, dtype, key, console, second=second)
+        if recalibrate is None:
+            compile_bundle(loaded, policy.parent, model, out, dtype, key, console, second=second)
+        else:
+            recalibrate_bundle(loaded, policy.parent, model, recalibrate, out, dtype, key, console)
     except (ValidationError, YAMLError, BundleError, WeightsError, ValueError, OSError, ModuleNotFoundError) as error:
         for said in mistakes(error, reveal=reveal):
             console.print(f"{policy}: {said}", style="red", markup=False, soft_wrap=True)
@@ -75,8 +89,6 @@ def compile_bundle(
     second encoder of the guard. Raises `ValueError`, `OSError`, `WeightsError`, `BundleError` or `ModuleNotFoundError`
     for what cannot be fitted, read or written.
     """
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
     from gateway.card import calibration, write_card
     from guards.encoder import load_encoder
     from guards.fit import fit as fit_guard
@@ -85,7 +97,6 @@ def compile_bundle(
     from guards.intake import ForgetRequest, contradictions, refuse
     from guards.normalize import Normalizer
     from guards.reach import decided_by_names
-    from guards.values import found_values
     from guards.whole import Whole
     from steering.bundle import Manifest, write_bundle
     from steering.engine.local.model import LocalModel
@@ -96,19 +107,13 @@ def compile_bundle(
     number = policy.number or str(secrets.randbelow(10**8)).zfill(8)
     if policy.number is None:
         console.print(f'The policy got number {number}: write `number: "{number}"` into the file to keep it.')
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn()
-    with Progress(*columns, console=console) as bars:
-
-        def bar(title: str) -> Callable[[str, float], None]:
-            task = bars.add_task(title, total=1.0)
-            return lambda what, share: bars.update(task, completed=share, description=f"{title}: {what}")
-
-        whole = Whole(load_encoder(second), Normalizer()) if second is not None else None
+    whole = Whole(load_encoder(second), Normalizer()) if second is not None else None
+    with bars(console) as bar:
         part = fitted_guard or fit_guard(policy.guard, base, key=key, progress=bar("guard"), whole=whole)
         data = part.to_bytes()
         loading = bar("model")
         loading("reading weights", 0.0)
-        served = LocalModel.load(model, _dtype(model, dtype))
+        served = LocalModel.load(model, served_dtype(model, dtype))
         loading("ready", 1.0)
         guard = Guard.from_parts({number: data}, alpha=0.01)
         if fitted_guard is None:
@@ -116,9 +121,6 @@ def compile_bundle(
             refuse([*contradictions(request, guard.shared.reader.normalizer), *decided_by_names(part, guard.shared)])
         index = build(policy.guard, base, key, guard.shared.reader, guard.shared.corpus)
         values = forgotten_values(policy, base)
-
-        def tells(question: str, answer: str, values: Sequence[str]) -> bool:
-            return bool(found_values(answer, values, question))
 
         asked, progress = questions(policy, base, guard), bar(policy.method.name)
         apart = harmless(policy, base) if fitting.conditional(policy.method) else NONE
@@ -151,6 +153,21 @@ def compile_bundle(
         soft_wrap=True,
     )
     return part
+
+
+@contextmanager
+def bars(console: Any) -> Iterator[Callable[[str], Callable[[str, float], None]]]:
+    """Progress bars on a console: title -> what is told (what is being done, share of it that is done)."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn()
+    with Progress(*columns, console=console) as shown:
+
+        def bar(title: str) -> Callable[[str, float], None]:
+            task = shown.add_task(title, total=1.0)
+            return lambda what, share: shown.update(task, completed=share, description=f"{title}: {what}")
+
+        yield bar
 
 
 def with_method(policy: ForgetPolicy, name: str | None) -> ForgetPolicy:
@@ -188,7 +205,8 @@ def _draw(curves: Mapping[str, Sequence[tuple[float, float, float]]], path: Path
     console.print(f"Loss curves: {path}", soft_wrap=True)
 
 
-def _dtype(model: str, dtype: str) -> str:
+def served_dtype(model: str, dtype: str) -> str:
+    """The data type that is meant; `auto` is that of the weights."""
     from steering.weights import resolve
 
     place = resolve(model)
@@ -196,6 +214,13 @@ def _dtype(model: str, dtype: str) -> str:
         return "float32" if dtype == "auto" else dtype
     config = json.loads((place / "config.json").read_text(encoding="utf-8"))
     return str(config.get("dtype") or config.get("torch_dtype") or "float32")
+
+
+def tells(question: str, answer: str, values: Sequence[str]) -> bool:
+    """Whether an answer shows one of the values."""
+    from guards.values import found_values
+
+    return bool(found_values(answer, values, question))
 
 
 def example_rows(policy: ForgetPolicy, base: Path) -> list[dict[str, str]]:

@@ -112,9 +112,12 @@ def condition(layer: int, known: Tensor, tokens: Tokens, *, both: bool = False) 
 
     theta is searched on running text, which c has not seen. Both kinds weigh the same.
     """
-    wide = known.double()
-    c = component(wide, tokens.fit.double())
-    yes, no = _cosine(wide, c, both=both), _cosine(tokens.calibration.double(), c, both=both)
+    return placed(layer, component(known.double(), tokens.fit.double()), known, tokens, both=both)
+
+
+def placed(layer: int, c: Tensor, known: Tensor, tokens: Tokens, *, both: bool = False) -> Condition:
+    """The condition of a direction c [hidden], theta as in `condition`."""
+    yes, no = _cosine(known.double(), c, both=both), _cosine(tokens.calibration.double(), c, both=both)
     thresholds = torch.linspace(0.0 if both else -1.0, 1.0, STEPS, dtype=torch.float64, device=yes.device)
     hits, alarms = ((rows[None] > thresholds[:, None]).double().mean(dim=1) for rows in (yes, no))
     scores = 2 * hits / (1 + hits + alarms)

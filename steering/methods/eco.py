@@ -38,8 +38,11 @@ def fit(
     tells: Tells,
     progress: Progress,
     seed: int = 0,
+    seeds: tuple[int, ...] = (),
 ) -> Fitted[Program]:
     """Search the strength of `spec` for `model` on `questions` and measure the result on held-out ones.
+
+    `seeds`: offsets into the noise table to choose from; left out, three are drawn.
 
     `values` are all that must be forgotten; `tells(question, answer, values)` says whether the answer shows one of
     them. Raises ValueError when fewer than 8 questions name what must be forgotten.
@@ -51,7 +54,7 @@ def fit(
     rng.shuffle(usable)
     searched = usable[: min(QUESTIONS, len(usable) * 2 // 3)]
     checked = usable[len(searched) : len(searched) + QUESTIONS]
-    search = _Search(model, spec, values, tells, searched, rng, progress)
+    search = _Search(model, spec, values, tells, searched, rng, progress, seeds)
     if spec.strength is None:
         best_seed, strength = search.run()
     else:

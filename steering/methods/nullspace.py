@@ -113,6 +113,11 @@ def gate(known: Tensor, tokens: Tokens, null: float | None = None) -> Gate:
     else:
         centre = torch.zeros_like(wide[0])
         u = cut(wide, tokens.fit.double(), null)
+    return placed(u, centre, tokens)
+
+
+def placed(u: Tensor, centre: Tensor, tokens: Tokens) -> Gate:
+    """The gate of a probe u [hidden] about a centre [hidden], its dead zone set on running text."""
     b = -float(centre @ u)
     tau = float(torch.quantile(tokens.calibration.double() @ u + b, QUIET))
     return Gate(u, b, min(max(tau, 0.0), 1 - NARROWEST))

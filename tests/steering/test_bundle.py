@@ -201,3 +201,20 @@ def test_a_direction_beyond_the_data_type_is_refused() -> None:
 def test_a_fingerprint_names_what_differs() -> None:
     assert MODEL.mismatch(MODEL.model_copy(update={"id": "another name"})) is None
     assert MODEL.mismatch(MODEL.model_copy(update={"dtype": "bfloat16"})) == "dtype: float32 != bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("change", "precision"),
+    [
+        ({"dtype": "bfloat16"}, True),
+        ({"quantization": "int8", "weights_sha256": "1" * 64}, True),
+        ({"weights_sha256": "1" * 64}, False),
+        ({"dtype": "bfloat16", "weights_sha256": "1" * 64}, False),
+        ({"quantization": "int8", "hidden_size": 8}, False),
+        ({"id": "another name"}, False),
+    ],
+)
+def test_what_another_precision_is(change: dict[str, object], precision: bool) -> None:
+    other = MODEL.model_copy(update=change)
+    assert MODEL.differs_in_precision(other) is precision
+    assert ("--recalibrate" in MODEL.remedy(other)) is precision

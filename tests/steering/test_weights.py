@@ -191,6 +191,14 @@ def test_fingerprint_covers_every_weight_file_in_name_order(tiny_model: Path, tm
     found = fingerprint(tmp_path, "torch.bfloat16", "fp8")
     assert found.weights_sha256 == hashlib.sha256(b"onetwo").hexdigest()
     assert (found.dtype, found.quantization, found.hidden_size) == ("bfloat16", "fp8", 8)
+    eight = {"quant_method": "compressed-tensors", "bits": 8}
+    names = set()
+    for described in (eight, eight | {"activations": 8}):
+        (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 8, "quantization_config": described}))
+        ours, theirs = fingerprint(tmp_path, "float32"), fingerprint(tmp_path, "float32", "compressed-tensors")
+        assert ours == theirs, "an engine's name for it must not matter"
+        names.add(ours.quantization)
+    assert len(names) == 2, "the same integers with and without rounded activations are two models"
     whole = fingerprint(tiny_model, "float32")
     assert whole.hidden_size == 256
     assert whole.mismatch(found) is not None

@@ -63,7 +63,7 @@ class Programs:
             raise ProgramConflictError(f"program {name} is loaded with other bytes: raise the version of the policy")
         program = load_program(data)
         if difference := self.model.mismatch(program.model):
-            raise ProgramError(f"compiled for another model, {difference}; run `lethe compile` for the served model")
+            raise ProgramError(f"compiled for another model, {difference}; {program.model.remedy(self.model)}")
         if isinstance(program, Activation) and program.edit.sites[-1] >= self.layers:
             raise ProgramError(f"edits after layer {program.edit.sites[-1]} of a model with {self.layers} layers")
         self.host(program)

@@ -67,8 +67,8 @@ class Programs:
             raise Refusal(400, str(error), "lethe_bad_program") from error
         different = program.model.mismatch(self.model)
         if different:
-            raise Refusal(400, f"program {name} was compiled for another model ({different}): run `lethe compile` for "
-                          f"the model that is served", "lethe_wrong_fingerprint")  # fmt: skip
+            raise Refusal(400, f"program {name} was compiled for another model ({different}): "
+                          f"{program.model.remedy(self.model)}", "lethe_wrong_fingerprint")  # fmt: skip
         staged = await self._all("lethe_stage", name, data, digest)
         if not all(r["ok"] for r in staged):
             await self._all("lethe_abort", name)
