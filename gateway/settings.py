@@ -112,10 +112,11 @@ class GuardSettings(_Part):
     )
     second: str | None = Field(
         None,
-        pattern=r"^(minilm|sentence-transformers):.+$",
-        description="A second encoder, minilm:FOLDER or sentence-transformers:FOLDER: it reads short requests that are "
-        "nearly flagged once more, for policies that were compiled with it (`lethe compile --second`). Costs "
-        "milliseconds in one request of twenty, and half of alpha; recognises more subjects that are only described.",
+        pattern=r"^(minilm|sentence-transformers|hidden):.+$",
+        description="A second encoder, minilm:FOLDER, sentence-transformers:FOLDER, or hidden:FOLDER for the hidden "
+        "states of a language model. It reads short requests that are nearly flagged once more, for policies that were "
+        "compiled with it (`lethe compile --second`): more subjects that are only described are recognised. Costs "
+        "milliseconds in one request of twenty, and half of alpha.",
     )
     inline_chars: int = Field(
         4096, ge=0, description="Requests with more text than this are scanned outside of the event loop."

@@ -215,7 +215,9 @@ def word_ranks() -> dict[str, int]:
 
 
 def load_encoder(name: str) -> Encoder:
-    """Build an encoder: `wordllama`, `minilm:FOLDER` or `sentence-transformers:FOLDER`; libraries are imported here.
+    """Build an encoder: `wordllama`, or a kind and a folder; libraries are imported here.
+
+    `minilm:FOLDER`, `sentence-transformers:FOLDER`, and `hidden:FOLDER` for the hidden states of a language model.
 
     Raises `ValueError` for another name and `ModuleNotFoundError` where a library is missing; what is missing in a
     folder raises what reads it.
@@ -223,8 +225,13 @@ def load_encoder(name: str) -> Encoder:
     kind, _, folder = name.partition(":")
     if name == "wordllama":
         return WordLlamaEncoder()
-    if kind in ("minilm", "sentence-transformers") and folder:
-        from guards import sentences  # noqa: PLC0415 - optional libraries
+    from guards import sentences  # noqa: PLC0415 - optional libraries
 
-        return sentences.minilm(Path(folder)) if kind == "minilm" else sentences.sentence_transformer(Path(folder))
-    raise ValueError(f"unknown encoder {name!r}; known: wordllama, minilm:FOLDER, sentence-transformers:FOLDER")
+    known = {
+        "minilm": sentences.minilm,
+        "sentence-transformers": sentences.sentence_transformer,
+        "hidden": sentences.hidden_states,
+    }
+    if kind in known and folder:
+        return known[kind](Path(folder))
+    raise ValueError(f"unknown encoder {name!r}; known: wordllama, {', '.join(f'{kind}:FOLDER' for kind in known)}")

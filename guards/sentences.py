@@ -1,7 +1,8 @@
 """Encoders that read a text as a whole, with a transformer: dearer than WordLlama by a factor of a hundred.
 
 What they make of a word depends on its neighbours, so every range of words is a text of its own. `minilm` reads the
-files that `lethe models fetch minilm` gets, with onnxruntime; `sentence_transformer` any folder of that library.
+files that `lethe models fetch minilm` gets, with onnxruntime; `sentence_transformer` any folder of that library;
+`hidden_states` a language model, the served one for example.
 """
 
 from __future__ import annotations
@@ -118,6 +119,30 @@ def sentence_transformer(folder: Path) -> SentenceEncoder:
         return np.asarray(model.encode(list(texts), batch_size=BATCH, show_progress_bar=False), np.float32)
 
     return _encoder(embed, model.get_sentence_embedding_dimension(), "sentence-transformers", folder, files)
+
+
+def hidden_states(folder: Path) -> SentenceEncoder:
+    """A language model of transformers: mean over the tokens of the normed hidden states after half of its layers.
+
+    The middle layers tell most about what a text is about; the last ones turn to the next token (Skean et al., Layer by
+    Layer, ICML 2025). The layers above are not run. Raises `ModuleNotFoundError` without transformers, and what it
+    raises for a folder that it cannot read.
+    """
+    library: Any = _library("transformers", "transformers")
+    torch: Any = _library("torch", "torch")
+    model = library.AutoModel.from_pretrained(str(folder), dtype=torch.float32).eval()
+    del model.layers[(len(model.layers) + 1) // 2 :]
+    tokenizer = _tokenizer(folder)
+    tokenizer.enable_truncation(LONGEST)
+    tokenizer.no_padding()
+
+    def embed(texts: Sequence[str]) -> Floats:
+        with torch.inference_mode():
+            ids = (torch.tensor([tokenizer.encode(text).ids or [0]]) for text in texts)
+            return np.stack([model(one).last_hidden_state[0].mean(0).numpy() for one in ids])
+
+    files = sorted(f.name for f in folder.iterdir() if f.suffix in (".safetensors", ".json"))
+    return _encoder(embed, model.config.hidden_size, "hidden", folder, files)
 
 
 def _encoder(embed: Embed, dim: int, name: str, folder: Path, files: Sequence[str]) -> SentenceEncoder:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoModel
 
 from guards import sentences
 from guards.encoder import Encoder, Floats, load_encoder
@@ -54,8 +57,26 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         load_encoder(f"minilm:{tmp_path}")
     with pytest.raises(ModuleNotFoundError, match="needs sentence-transformers; run"):
         load_encoder(f"sentence-transformers:{tmp_path}")
-    with pytest.raises(ValueError, match="unknown encoder 'minilm'; known: wordllama, minilm:FOLDER"):
+    with pytest.raises(ValueError, match=r"unknown encoder 'minilm'; known: wordllama, minilm:FOLDER, .*hidden:FOLDER"):
         load_encoder("minilm")
+
+
+def test_hidden_states(tiny_model: Path) -> None:
+    encoder = load_encoder(f"hidden:{tiny_model}")
+    whole = AutoModel.from_pretrained(str(tiny_model), dtype="float32").eval()
+    assert encoder.dim == whole.config.hidden_size
+    text = "the boat left the harbour"
+    read = encoder.read(text.split())
+    (vector,) = read.vectors(np.array([0]), np.array([5]))
+    ids = Tokenizer.from_file(str(tiny_model / "tokenizer.json")).encode(text).ids
+    half = (whole.config.num_hidden_layers + 1) // 2
+    with torch.inference_mode():
+        states = whole(torch.tensor([ids]), output_hidden_states=True).hidden_states[half]
+        meant = (states if half == whole.config.num_hidden_layers else whole.norm(states))[0].mean(0).numpy()
+    assert np.allclose(vector, meant / np.linalg.norm(meant), atol=1e-5)
+    assert np.isclose(np.linalg.norm(vector), 1)
+    assert encoder.fingerprint != load_encoder("wordllama").fingerprint
+    assert read.vectors(np.array([4]), np.array([5])).shape == (1, encoder.dim)
 
 
 def test_minilm() -> None:
