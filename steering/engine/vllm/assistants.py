@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from steering.assistant import Difference
+from steering.assistant import Difference, DifferenceProgram
 from steering.engine.vllm.stack import Weights
 from steering.logits import taken
 from steering.program import ProgramError
@@ -70,7 +70,7 @@ class Assistants:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.hosts, self.hidden_size, self._embed = hosts, hidden_size, embed
-        self._held: dict[int, tuple[Difference, list[int]]] = {}
+        self._held: dict[int, tuple[DifferenceProgram, list[int]]] = {}
         size = tokens if hosts else 0
         # fixed addresses, which CUDA graphs need
         self._embeddings = torch.zeros(size, hidden_size, dtype=dtype, device=device)
@@ -114,7 +114,7 @@ class Assistants:
     def write(self, slot: int, program: Difference) -> None:
         """Load the assistants of a program. Raises `ProgramError` before anything is written."""
         places = self.check(program)
-        self._held[slot] = program, places
+        self._held[slot] = program.difference, places
         for role, place in zip(program.roles, places, strict=True):
             self.hosts[place].load(program.weights(role))
 
@@ -134,7 +134,7 @@ class Assistants:
     def add(self, slot: int, dose: float, request: str, first: int, end: int) -> None:
         """Rows [first, end) are under a program. Raises ValueError for a dose that would leave them as they are."""
         program, places = self._held[slot]
-        alpha, rank = program.difference.at(dose)
+        alpha, rank = program.at(dose)
         if not 0 < alpha < float("inf"):
             raise ValueError(f"dose {dose} of a logit difference")
         self._slot[first:end], self._alpha[first:end], self._rank[first:end] = slot, alpha, rank
@@ -187,7 +187,7 @@ class Assistants:
             return
         at = rows[part]
         target, *others = (one.float() for one in (logits[part], *said))
-        out = taken(target, others, program.difference, self._alpha[at], self._rank[at])
+        out = taken(target, others, program, self._alpha[at], self._rank[at])
         self._sick += at[out.isnan().any(dim=1)].tolist()
         # a sampler may not take a row that is not a number; the request is ended before its token leaves
         logits[part] = out.masked_fill(out.isnan(), 0.0).to(logits.dtype)

@@ -158,6 +158,9 @@ class EditTable:
             self.banks.write(slot, program)
         elif isinstance(program, Difference):
             self.assistants.write(slot, program)
+            program = Difference(
+                program.difference, {}
+            )  # the weights are in place: a second copy is memory for nothing
         elif isinstance(program, Program):
             self.buffers.get_buffer("substitute")[slot].copy_(torch.from_numpy(program.substitute))
         self.version += 1

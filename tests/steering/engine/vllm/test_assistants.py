@@ -80,7 +80,9 @@ def mixed(loaded: Loaded, count: int = 16, length: int = 50, **options: Any) -> 
 
 
 def edit_of(ask: Ask, programs: dict[str, AnyProgram]) -> Edit | None:
-    return ask.order and Edit(programs[ask.order[0]], ask.order[2], tuple(SPANS), prompt=len(ask.ids))
+    if ask.order is None:
+        return None
+    return Edit(programs[ask.order[0]], ask.order[2], tuple(SPANS), prompt=len(ask.ids))
 
 
 def table(logprobs: list[dict[int, float]]) -> torch.Tensor:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from steering.engine.local.model import Edit, LocalModel
+from steering.program import AnyProgram
 from tests.steering.engine.local.conftest import program as corruption
 from tests.steering.engine.local.test_assistants import difference
 from tests.steering.engine.vllm.driver import Ask, start
@@ -54,12 +55,13 @@ def random_model(family: str, tokenizer: Path, folder: Path) -> Path:
 def test_a_family_has_the_logits_of_the_local_engine(family: str, tiny_model: Path, tmp_path: Path) -> None:
     folder = random_model(family, tiny_model, tmp_path)
     local = LocalModel.load(folder)
-    programs = [corruption(local), redirect(folder, layer=1), difference(local, "twin")]
+    programs: list[AnyProgram] = [corruption(local), redirect(folder, layer=1), difference(local, "twin")]
     sites: dict[str, Any] = {"edit": {"layers": [1], "columns": 1}, "assistants": [2, 2]}
-    options = {"logprobs_mode": "raw_logits", "additional_config": {"lethe": sites}}
+    options: dict[str, Any] = {"logprobs_mode": "raw_logits", "additional_config": {"lethe": sites}}
     with start(str(folder), **options) as engine:
         assert engine.error is None, engine.error
-        asks, edits = [Ask(prompt(0, 50), options={"max_tokens": 6, "logprobs": -1})], [None]
+        asks = [Ask(prompt(0, 50), options={"max_tokens": 6, "logprobs": -1})]
+        edits: list[Edit | None] = [None]
         for i, program in enumerate(programs):
             name = f"p95000{i}@1"
             ids, order = prompt(i, 50), [name, engine.load(name, program.to_bytes()), 1.0, SPANS]
