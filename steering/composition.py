@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from steering.activation import PHI, TENSORS, Activation, ActivationError, EditProgram, check, parameters
 
+CONSTANT = PHI.index("constant")
 SHARED = 3e-6
 """Part of a unit vector outside of a subspace, up to which it counts as inside; float32 leaves some 1e-7."""
 
@@ -60,7 +61,9 @@ def _parts(members: list[Activation], layer: int) -> list[dict[str, NDArray[Any]
         basis = union([program.probes[:, program.columns(layer)].astype(np.float64) for program in removed])
         # of different shares the largest: neither policy is to keep more than it would alone
         slope = min(float(program.phi[PHI.index("slope")].min()) for program in removed)
-        parts.append({"probes": basis, "phi": parameters(basis.shape[1], slope=slope), "directions": basis.T})
+        phi = parameters(basis.shape[1], slope=slope)
+        phi[CONSTANT] = basis.T @ sum(_shift(program, layer) for program in removed)
+        parts.append({"probes": basis, "phi": phi, "directions": basis.T})
     for program in members:
         columns = program.columns(layer)
         if columns and program.edit.method != "projection":
@@ -72,6 +75,12 @@ def _parts(members: list[Activation], layer: int) -> list[dict[str, NDArray[Any]
                 }
             )
     return parts
+
+
+def _shift(program: Activation, layer: int) -> Wide:
+    """What the columns of a projection add whatever they read, [hidden]: where a trained one moves to."""
+    own = program.columns(layer)
+    return program.phi[CONSTANT, own].astype(np.float64) @ program.directions[own]
 
 
 def union(bases: list[Wide]) -> Wide:

@@ -38,6 +38,13 @@ class EcoSpec(BaseModel):
     unknown: str = Field("an unknown name", description="replace: the string whose mean embedding is put instead.")
 
 
+TRAINED = (
+    "Train the columns towards the answers of a model that never knew. On a CPU minutes for a model of millions of "
+    "parameters. They act after the layer named, or after two in the first quarter; the strength multiplies what was "
+    "learned."
+)
+
+
 class RedirectSpec(BaseModel):
     """Redirection of the residual stream towards unknown names (after LUNAR, arXiv 2502.07218)."""
 
@@ -57,6 +64,8 @@ class RedirectSpec(BaseModel):
         description="Where known and unknown questions are compared: at the last token of the name, or at the last one "
         "of the prompt, as LUNAR does.",
     )
+    trained: bool = Field(False, description=TRAINED)
+    rank: int = Field(32, ge=1, le=64, description="trained: columns per layer, capped to half of the width.")
 
 
 class ProjectionSpec(BaseModel):
@@ -69,6 +78,7 @@ class ProjectionSpec(BaseModel):
     layer: int | None = Field(None, ge=0, description="Decoder layer, counted from 0. Left out: searched.")
     rank: int | None = Field(None, ge=1, le=64, description="Dimensions of the subspace. Left out: searched.")
     share: float = Field(1.0, gt=0, le=1, description="How much of the stream's part in the subspace is removed.")
+    trained: bool = Field(False, description=TRAINED)
 
 
 class NullspaceSpec(BaseModel):
@@ -121,6 +131,10 @@ class CastSpec(BaseModel):
     )
     place: Literal["name", "last"] = Field("name", description="As for redirect; also where the condition is learned.")
     sides: Literal["one", "both"] = Field("one", description="both: the published similarity, which has no sign.")
+    trained: bool = Field(False, description=TRAINED)
+    rank: int = Field(
+        32, ge=1, le=63, description="trained: columns per layer behind the condition, capped as for redirect."
+    )
 
 
 LEAST_KEPT = 20

@@ -24,14 +24,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steering.activation import Activation, EditProgram, parameters
+from steering.activation import PHI, Activation, EditProgram, parameters
 from steering.engine.local.model import LocalModel
-from steering.methods import depth
+from steering.methods import depth, trained
 from steering.methods.contrast import Contrast
 from steering.methods.harmless import Harmless, Tokens, gather
 from steering.methods.redirect import direction
 from steering.methods.surrogate import Question
 from steering.methods.trial import Fitted, Progress, Tells
+from steering.methods.unknowing import Aim
 from steering.spec import CastSpec
 
 DOSES = (0.7, 1.0, 1.4, 2.0, 2.8)
@@ -66,6 +67,7 @@ def fit(
     tells: Tells,
     progress: Progress,
     harmless: Harmless,
+    names: Sequence[str] = (),
     seed: int = 0,
 ) -> Fitted[Activation]:
     """Search the condition, then layer and dose behind it; see `steering.methods.depth.fit`.
@@ -74,6 +76,8 @@ def fit(
     """
     conditions = [at for at in depth.candidates(model, spec.condition, "condition") if at + spec.width < model.layers]
     behind = [at for at in depth.candidates(model, spec.layer) if at + spec.width <= model.layers]
+    if spec.trained:
+        behind = list(trained.chosen_layers(model, spec.layer, min(conditions, default=model.layers) + 1))
     behind = [at for at in behind if at > min(conditions, default=model.layers)]
     if not behind:
         raise ValueError(
@@ -92,6 +96,19 @@ def fit(
                 found[at] = condition(at, known[at], tokens.at(at), both=spec.sides == "both")
         return build(model, contrast, best(found, layer), range(layer, layer + spec.width), dose)
 
+    if spec.trained:
+
+        def start(contrast: Contrast, given: Sequence[Aim]) -> Activation:
+            found = {layer: trained.span(model, contrast, given, layer, spec.rank) for layer in behind}
+            moved = trained.beside([trained.mapping(model, *found[layer], layer) for layer in behind])
+            return behind_gate(make(contrast, behind[0], 1.0), moved)
+
+        fitted = trained.fit(
+            model, questions, values, spec, tells, progress, names,
+            layers=behind, read=sorted({*conditions, *behind}), start=start, seed=seed,
+        )  # fmt: skip
+        chosen = found[fitted.program.edit.sites[0]]
+        return replace(fitted, condition=measured(chosen, known[chosen.layer], tokens.at(chosen.layer)))
     reading = sorted({*conditions, *(at + i for at in behind for i in range(spec.width))})
     fitted = depth.fit(
         model, questions, values, tells, progress,
@@ -171,6 +188,18 @@ def build(
         np.concatenate([opening, np.zeros((hidden, len(moves)))], axis=1, dtype=np.float32),
         np.concatenate(phi, axis=1),
         directions.cpu().numpy(),
+    )
+
+
+def behind_gate(conditional: Activation, moved: Activation) -> Activation:
+    """The condition of one program, and the columns of another behind it."""
+    gates = np.flatnonzero(conditional.phi[PHI.index("gates")])
+    layers = (*(conditional.edit.layers[i] for i in gates), *moved.edit.layers)
+    return Activation(
+        conditional.edit.model_copy(update={"layers": layers}),
+        np.concatenate([conditional.probes[:, gates], moved.probes], axis=1),
+        np.concatenate([conditional.phi[:, gates], moved.phi], axis=1),
+        np.concatenate([conditional.directions[gates], moved.directions]),
     )
 
 

@@ -37,13 +37,13 @@ def fit(
         case EcoSpec():
             return eco.fit(model, questions, values, spec, tells, progress)
         case RedirectSpec():
-            return redirect.fit(model, questions, values, spec, tells, progress)
+            return redirect.fit(model, questions, values, spec, tells, progress, material.names)
         case ProjectionSpec():
-            return projection.fit(model, questions, values, spec, tells, progress)
+            return projection.fit(model, questions, values, spec, tells, progress, material.names)
         case NullspaceSpec():
             return nullspace.fit(model, questions, values, spec, tells, progress, harmless)
         case CastSpec():
-            return cast.fit(model, questions, values, spec, tells, progress, harmless)
+            return cast.fit(model, questions, values, spec, tells, progress, harmless, material.names)
         case UldSpec():
             return assisted.fit(model, questions, values, spec, uld.PLANS, tells, progress, harmless, material)
         case TwinSpec():

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from steering.engine.local.model import LocalModel
 from steering.methods.harmless import Harmless
-from steering.methods.surrogate import Question, invented_names
+from steering.methods.surrogate import Question, filled, invented_names
 from steering.methods.trial import NAMES, Progress, Tells, prompt
 
 PHRASES = ("{}", "{}", "Please tell me: {}", "I would like to know: {}", "Question: {}", "{} Please be brief.")
@@ -80,7 +80,7 @@ def collect(
     Raises ValueError where it tells nothing of what must be forgotten.
     """
     progress("asking the model", 0.0)
-    asked = _crossed(questions, names, rng)
+    asked = crossed(questions, names, rng)
     answers = _answers(model, [q.text for q in asked])
     told = [
         Exchange(q, answer, _told(q, answer, values, tells)) for q, answer in zip(asked, answers, strict=True) if answer
@@ -91,7 +91,7 @@ def collect(
     progress("asking the model", 0.5)
     invented = invented_names(NAMES, rng.randrange(1 << 30))
     frames = [q for q in asked[: len(questions)] if len(_surfaces(q)) == 1]
-    strangers = [_filled(rng.choice(frames), rng.choice(invented)).text for _ in range(len(forgotten) if frames else 0)]
+    strangers = [filled(rng.choice(frames), rng.choice(invented)).text for _ in range(len(forgotten) if frames else 0)]
     alike = list(dict.fromkeys([*harmless.near, *harmless.asked[:EVERYDAY]]))
     kept = [*alike, *dict.fromkeys(strangers)]
     said = [Exchange(Question(q, (), ()), a) for q, a in zip(kept, _answers(model, kept), strict=True) if a]
@@ -125,23 +125,12 @@ def _surfaces(question: Question) -> set[str]:
     return {question.text[a:b].casefold() for a, b in question.spans}
 
 
-def _filled(question: Question, name: str) -> Question:
-    """The question with every span replaced by a name."""
-    text, spans, at = "", [], 0
-    for start, end in question.spans:
-        text += question.text[at:start]
-        spans.append((len(text), len(text) + len(name)))
-        text += name
-        at = end
-    return Question(text + question.text[at:], tuple(spans), ())
-
-
-def _crossed(questions: Sequence[Question], names: Sequence[str], rng: random.Random) -> list[Question]:
+def crossed(questions: Sequence[Question], names: Sequence[str], rng: random.Random) -> list[Question]:
     """The questions themselves, then every name in every one that has one name, `MOST` in all."""
     single = [q for q in questions if len(_surfaces(q)) == 1]
     known = dict.fromkeys([*(q.text[q.spans[0][0] : q.spans[0][1]] for q in single), *names])
-    frames = {_filled(q, "\0").text: q for q in single}
-    pairs = [_filled(q, name) for q in frames.values() for name in known]
+    frames = {filled(q, "\0").text: q for q in single}
+    pairs = [filled(q, name) for q in frames.values() for name in known]
     seen = {q.text for q in questions}
     others = [q for q in {q.text: q for q in pairs}.values() if q.text not in seen]
     rng.shuffle(others)
@@ -177,7 +166,7 @@ def _swapped(forgotten: Sequence[Exchange], kept: Sequence[Exchange], rng: rando
     pools: dict[str, list[str]] = {}
     forms: dict[str, set[str]] = {}
     for e in forgotten:
-        frame = _filled(e.question, "\0").text
+        frame = filled(e.question, "\0").text
         pool = pools.setdefault(frame, [])
         pool.extend(v for v in e.values if v in e.answer and v not in pool)
         forms.setdefault(frame, set()).update(form for form in [_form(e)] if form is not None)
@@ -191,7 +180,7 @@ def _swapped(forgotten: Sequence[Exchange], kept: Sequence[Exchange], rng: rando
         foreign[frame] = [value for value in values if value.casefold() not in secret]
     out = []
     for e in forgotten:
-        own, frame = next((v for v in e.values if v in e.answer), None), _filled(e.question, "\0").text
+        own, frame = next((v for v in e.values if v in e.answer), None), filled(e.question, "\0").text
         others = foreign[frame]
         if len(others) < ENOUGH:
             others = [*others, *(v for v in pools[frame] if v not in e.values)]

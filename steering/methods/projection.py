@@ -16,10 +16,11 @@ from torch import Tensor
 
 from steering.activation import MAX_COLUMNS, Activation, EditProgram, parameters
 from steering.engine.local.model import LocalModel
-from steering.methods import depth
+from steering.methods import depth, trained
 from steering.methods.contrast import Contrast
 from steering.methods.surrogate import Question
 from steering.methods.trial import Fitted, Progress, Tells
+from steering.methods.unknowing import Aim
 from steering.spec import ProjectionSpec
 
 RANKS = (1, 4, 16, 64)
@@ -32,9 +33,24 @@ def fit(
     spec: ProjectionSpec,
     tells: Tells,
     progress: Progress,
+    names: Sequence[str] = (),
     seed: int = 0,
 ) -> Fitted[Activation]:
-    """Search layer and rank; see `steering.methods.depth.fit`. The strength of its points is the rank."""
+    """Search layer and rank; see `steering.methods.depth.fit`. The strength of its points is the rank.
+
+    Or train the subspace and search the share that is removed; see `steering.methods.trained`.
+    """
+    if spec.trained:
+        layers = trained.chosen_layers(model, spec.layer)
+
+        def start(contrast: Contrast, given: Sequence[Aim]) -> Activation:
+            rank = spec.rank or trained.RANK
+            found = {layer: trained.span(model, contrast, given, layer, rank) for layer in layers}
+            return trained.beside([trained.projecting(model, *found[layer], layer) for layer in layers])
+
+        return trained.fit(
+            model, questions, values, spec, tells, progress, names, layers=layers, read=layers, start=start, seed=seed
+        )
     most = min(MAX_COLUMNS, model.fingerprint.hidden_size // 2)
     ranks = (spec.rank,) if spec.rank is not None else tuple(rank for rank in RANKS if rank <= most)
     return depth.fit(

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from steering.activation import Activation, EditProgram, parameters
 from steering.engine.local.model import LocalModel
-from steering.methods import depth
+from steering.methods import depth, trained
 from steering.methods.contrast import Contrast
 from steering.methods.surrogate import Question
 from steering.methods.trial import Fitted, Progress, Tells
+from steering.methods.unknowing import Aim
 from steering.spec import RedirectSpec
 
 DOSES = (0.5, 0.7, 1.0, 1.4, 2.0)
@@ -33,9 +34,20 @@ def fit(
     spec: RedirectSpec,
     tells: Tells,
     progress: Progress,
+    names: Sequence[str] = (),
     seed: int = 0,
 ) -> Fitted[Activation]:
-    """Search layer and dose; see `steering.methods.depth.fit`."""
+    """Search layer and dose; see `steering.methods.depth.fit`. Or train the columns; see `steering.methods.trained`."""
+    if spec.trained:
+        layers = trained.chosen_layers(model, spec.layer)
+
+        def start(contrast: Contrast, given: Sequence[Aim]) -> Activation:
+            found = {layer: trained.span(model, contrast, given, layer, spec.rank) for layer in layers}
+            return trained.beside([trained.mapping(model, *found[layer], layer) for layer in layers])
+
+        return trained.fit(
+            model, questions, values, spec, tells, progress, names, layers=layers, read=layers, start=start, seed=seed
+        )
     doses = (spec.strength,) if spec.strength is not None else DOSES
     return depth.fit(
         model, questions, values, tells, progress,

@@ -65,3 +65,14 @@ def renamed(question: Question, names: Sequence[str], rng: random.Random) -> Que
         text += chosen[surface]
         at = end
     return Question(text + question.text[at:], tuple(spans), ())
+
+
+def filled(question: Question, name: str) -> Question:
+    """The question with every span replaced by a name."""
+    text, spans, at = "", [], 0
+    for start, end in question.spans:
+        text += question.text[at:start]
+        spans.append((len(text), len(text) + len(name)))
+        text += name
+        at = end
+    return Question(text + question.text[at:], tuple(spans), ())

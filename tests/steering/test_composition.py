@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from steering.activation import Activation, ActivationError, EditProgram, parameters
+from steering.activation import PHI, Activation, ActivationError, EditProgram, parameters
 from steering.composition import compose, union
 from steering.engine.local.model import Edit, LocalModel
 from steering.plan import PROGRAM_NAME, joined
@@ -191,3 +191,18 @@ def test_a_composed_program_is_one_like_any_other() -> None:
 )
 def test_names(name: str, fits: bool) -> None:
     assert bool(re.match(PROGRAM_NAME, name)) is fits
+
+
+def test_where_trained_projections_move_to_is_kept() -> None:
+    """h' = h - P h + the shifts of both: with disjoint bases each keeps its own."""
+    made = np.linalg.qr(np.random.default_rng(3).standard_normal((HIDDEN, 6)))[0]
+    shifted = []
+    for half, constants in ((made[:, :3], [1.0, -2.0, 0.5]), (made[:, 3:], [0.0, 3.0, 1.0])):
+        one = projection(half)
+        one.phi[PHI.index("constant")] = constants
+        shifted.append(one)
+    both = compose({"a": shifted[0], "b": shifted[1]})
+    h = np.random.default_rng(4).standard_normal(HIDDEN)
+    y = both.phi[PHI.index("constant")] + both.phi[PHI.index("slope")] * (h @ both.probes)
+    want = h - made @ (made.T @ h) + made @ np.array([1.0, -2.0, 0.5, 0.0, 3.0, 1.0])
+    np.testing.assert_allclose(h + y @ both.directions, want, atol=1e-5)

@@ -58,16 +58,16 @@ def steered(network: Any, rows: Sequence[Push | None], chosen: Tensor) -> Iterat
     gates = torch.tensor([0.0 if push is None else push.gate for push in rows], device=chosen.device)
     gate = gates[:, None].expand_as(chosen).flatten()
     ran: set[int] = set()
-    columns = {layer: _columns(distinct, layer, chosen.device) for layer in sites}
+    tables = {layer: columns(distinct, layer, chosen.device) for layer in sites}
 
     def change(layer: int, hidden: Tensor) -> Tensor:
         nonlocal gate
         ran.add(layer)
         flat = hidden.reshape(-1, hidden.shape[-1])
-        moved, gate = edit(flat, None, slot, gate, *columns[layer])
+        moved, gate = edit(flat, None, slot, gate, *tables[layer])
         return moved.reshape(hidden.shape)
 
-    with _hooked(network, sites, change):
+    with hooked(network, sites, change):
         yield
     if sites - ran:
         raise EngineFaultError(f"layers {sorted(sites - ran)} did not run: the edit was not made")
@@ -82,12 +82,13 @@ def recorded(network: Any, layers: Sequence[int]) -> Iterator[Mapping[int, Tenso
         kept[layer] = hidden
         return hidden
 
-    with _hooked(network, layers, keep):
+    with hooked(network, layers, keep):
         yield kept
 
 
 @contextmanager
-def _hooked(network: Any, layers: Sequence[int] | set[int], change: Any) -> Iterator[None]:
+def hooked(network: Any, layers: Sequence[int] | set[int], change: Any) -> Iterator[None]:
+    """Hooks: `change(layer, hidden)` becomes the output of each layer. Raises `EngineFaultError`."""
     stack = decoder_layers(network)
     if max(layers) >= len(stack):
         raise EngineFaultError(f"layer {max(layers)} of a model that has {len(stack)}, counted from 0")
@@ -108,7 +109,7 @@ def _hooked(network: Any, layers: Sequence[int] | set[int], change: Any) -> Iter
             handle.remove()
 
 
-def _columns(programs: Sequence[Activation], layer: int, device: torch.device) -> list[Tensor]:
+def columns(programs: Sequence[Activation], layer: int, device: torch.device) -> list[Tensor]:
     """Columns of all programs at a layer, stacked: probes, phi, members and directions of `steering.ops.edit`."""
     picked = [(slot, program, program.columns(layer)) for slot, program in enumerate(programs, 1)]
     members = np.zeros((len(programs) + 1, sum(len(own) for _, _, own in picked)), np.float32)
