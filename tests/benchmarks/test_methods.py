@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks import methods
-from benchmarks.methods import Target, drawn, named, report, right, said
+from benchmarks.methods import Target, drawn, named, placed, report, right, said, written
 from benchmarks.methods_plot import plot, plot_search
 from guards.encoder import load_encoder
 from guards.reading import Reader
 from steering.engine.local.model import LocalModel
 from steering.methods.surrogate import Question
-from steering.spec import RedirectSpec
+from steering.spec import EcoSpec, RedirectSpec
 
 TEXTS = [f"What did Orla Quistmere {verb} in the year {1900 + i}?" for i, verb in enumerate(("do", "say", "see") * 4)]
 
@@ -41,10 +42,21 @@ def test_draws_are_many_and_repeatable(target: Target) -> None:
     assert len(first) == methods.DRAWS
 
 
-def test_report(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(methods, "SPECS", {"redirect": RedirectSpec(name="redirect", layer=1, strength=4.0)})
-    found = report(target, Reader(load_encoder("wordllama")), (), tmp_path, ungated=False)
+def test_report(target: Target, tmp_path: Path) -> None:
+    spec, saved = RedirectSpec(name="redirect", layer=1, strength=4.0), list[list[str]]()
+    found = report(
+        target, Reader(load_encoder("wordllama")), {"redirect": spec}, tmp_path,
+        ungated=False, sampled=2, save=lambda found: saved.append(list(found["methods"])),
+    )  # fmt: skip
+    assert saved == [["bare", "strangers"], ["bare", "strangers", "redirect"]]
     rows = found["methods"]
+    assert rows["bare"]["leak@16"]["n"] == found["sampled"] == 2
+    assert rows["redirect"]["dose"] == pytest.approx(4.0, rel=0.5)
+    assert rows["redirect"]["restored"]["share"] == 1.0, "a constant move is taken back whole"
+    assert rows["redirect"]["goal"]["leak"]
+    assert rows["redirect"]["goal"]["perplexity"] == (
+        rows["redirect"]["perplexity"] <= 1.5 * rows["strangers"]["perplexity"]
+    )
     assert list(rows) == ["bare", "strangers", "redirect"]
     assert rows["bare"]["leak@1"]["share"] == 1.0
     assert rows["redirect"]["leak@1"]["share"] == rows["redirect"]["leak@16"]["share"] == 0.0
@@ -53,6 +65,30 @@ def test_report(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert rows["redirect"]["perplexity"] > 1
     plot({"targets": {"tiny": found}}, tmp_path / "methods.png")
     assert (tmp_path / "methods.png").stat().st_size > 10_000
+
+
+def test_a_file_keeps_the_rows_it_has(tmp_path: Path) -> None:
+    rate = {"share": 0.5, "ci95": [0.1, 0.9]}
+    row = {"leak@1": rate, "leak@16": rate, "on_topic": 1, "repetition": 0, "distinct_2": 1, "perplexity": 2.0}
+    same = {"model": "m", "questions": 3, "examples": 4}
+    path = tmp_path / "methods.json"
+    path.write_text('{"overhead": {"none": {"ratio": 1.0}}}')
+    written(path, "world", {**same, "methods": {"bare": row, "redirect": row}})
+    written(path, "other", {**same, "methods": {"bare": row}})
+    found = written(path, "world", {**same, "methods": {"bare": row, "cast": row}})
+    assert json.loads(path.read_text()) == found
+    assert list(found["targets"]["world"]["methods"]) == ["bare", "redirect", "cast"]
+    assert list(found["targets"]["other"]["methods"]) == ["bare"]
+    assert found["overhead"] == {"none": {"ratio": 1.0}}
+    assert {"hardware", "commit"} <= found.keys()
+    found = written(path, "world", {**same, "questions": 5, "methods": {"bare": row}})
+    assert list(found["targets"]["world"]["methods"]) == ["bare"], "rows of other questions are no comparison"
+
+
+def test_a_named_layer_is_for_those_that_have_one() -> None:
+    assert placed(RedirectSpec(name="redirect"), 8) == RedirectSpec(name="redirect", layer=8)
+    assert placed(EcoSpec(), 8) == EcoSpec()
+    assert placed(RedirectSpec(name="redirect"), None) == RedirectSpec(name="redirect")
 
 
 def test_the_search_of_a_logit_difference_is_drawn(tmp_path: Path) -> None:
