@@ -4,9 +4,9 @@
 
 Interleaved on one machine: a bare engine, one with the plug-in, and one with places for three assistants of a quarter
 of the model's layers, under ULD (one of them) and twins (two). Two processes on a CPU differ by some ten per cent of
-themselves: what flagged requests cost is read best against the same engine with nobody flagged. The assistants are the model's own first
-layers, since what they say does not change what they cost. Without a folder the model is SmolLM2-135M-Instruct, in
-float32.
+themselves: what flagged requests cost is read best against the same engine with nobody flagged. The assistants are the
+model's own first layers, since what they say does not change what they cost. Without a folder the model is
+SmolLM2-135M-Instruct, in float32.
 """
 
 from __future__ import annotations
