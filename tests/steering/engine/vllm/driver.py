@@ -96,6 +96,10 @@ class Engine:
         """Blocks of KV cache that vLLM made of the memory it was given."""
         return self._call("blocks")  # type: ignore[no-any-return]
 
+    def unhook(self, site: str) -> None:
+        """Take a site out of the running network; a second call puts it back."""
+        self._call("unhook", site)
+
     def metric(self, name: str) -> float:
         """Value of one of vLLM's counters."""
         return self._call("metric", name)  # type: ignore[no-any-return]
@@ -214,6 +218,21 @@ def _spoil(llm: Any, program: str) -> None:
 
 def _blocks(llm: Any) -> int:
     return int(llm.llm_engine.vllm_config.cache_config.num_gpu_blocks)
+
+
+def _unhook(llm: Any, site: str) -> None:
+    """Take a site out of the running network; a second call puts it back."""
+
+    def turn(worker: Any) -> None:
+        stack = worker.model_runner.model.model
+        module = stack.embed_tokens if site == "embed" else stack.layers[int(site.removeprefix("layer."))]
+        if "hooked" in vars(module):
+            module.__class__ = vars(module).pop("hooked")
+        else:
+            module.hooked = type(module)
+            module.__class__ = type(module).__mro__[1]
+
+    llm.collective_rpc(turn)
 
 
 def _metric(llm: Any, name: str) -> float:

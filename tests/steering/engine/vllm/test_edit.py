@@ -242,3 +242,23 @@ def test_a_broken_program_is_refused_and_where_forced_touches_its_own_request_on
                 assert (got[i].tokens, got[i].logprobs) == (right[i].tokens, right[i].logprobs), (tensor, i)
         raw.run([Ask(prompt(1))])
         assert raw.rpc("lethe_remove", name, raw.rpc("lethe_hello")["table"])["ok"]
+
+
+@pytest.mark.parametrize("site", ["embed", "layer.0", "layer.2"])
+def test_a_hook_that_is_silently_missing_ends_the_request(
+    raw: Engine, loaded: dict[str, tuple[AnyProgram, list[Any]]], site: str
+) -> None:
+    """The network runs without a site, as it would from a stale artefact: nothing unedited leaves, or stays behind."""
+    flagged = [Ask(prompt(i, 160), [*head, 1.0, SPANS]) for i, (_, head) in enumerate(loaded.values())]
+    plain = Ask(prompt(20, 160))
+    right = raw.run([*flagged, plain])
+    raw.unhook(site)
+    broken = raw.run([*flagged, plain])
+    raw.unhook(site)
+    for got in broken[:-1]:
+        assert got.record is not None
+        assert (got.record[5], got.finish, got.tokens) == ("hook-not-run", ["error"], [[]])
+    assert (broken[-1].tokens, broken[-1].logprobs) == (right[-1].tokens, right[-1].logprobs)
+    after = raw.run([*flagged, plain], reset=False)
+    assert [got.cached for got in after[:-1]] == [0] * len(flagged)
+    assert all(close(a, b) for a, b in zip(after, right, strict=True))
