@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
+from zlib import crc32
 
 Order = list[Any]
 
@@ -22,6 +23,8 @@ class Ask:
     order: Order | None = None
     salt: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    adapter: str | None = None
+    """Folder of a LoRA adapter."""
 
 
 @dataclass(frozen=True)
@@ -241,14 +244,17 @@ def _metric(llm: Any, name: str) -> float:
 
 def _run(llm: Any, asks: list[Ask]) -> list[Got]:
     from vllm import SamplingParams
+    from vllm.lora.request import LoRARequest
 
     prompts, params = [], []
+    # vLLM knows an adapter by its number, which must not change from run to run
+    loras = [ask.adapter and LoRARequest(ask.adapter, crc32(ask.adapter.encode()), ask.adapter) for ask in asks]
     for ask in asks:
         prompts.append({"prompt_token_ids": ask.ids} | ({"cache_salt": ask.salt} if ask.salt else {}))
         settings = {"max_tokens": 12, "temperature": 0.0, "logprobs": 1, "ignore_eos": True, **ask.options}
         params.append(SamplingParams(**settings, extra_args={"lethe": ask.order} if ask.order else None))
     out = []
-    for r in llm.generate(prompts, params, use_tqdm=False):
+    for r in llm.generate(prompts, params, use_tqdm=False, lora_request=loras if any(loras) else None):
         logprobs = [[{t: e.logprob for t, e in row.items()} for row in c.logprobs or []] for c in r.outputs]
         records = llm.records.pop(r.request_id, [])
         record = records[-1] if records else None
