@@ -37,6 +37,7 @@ FLAGGED, COLUMNS, SITES = (0, 1, ROWS), (16, 64), (1, 4)
 WARM = 3
 
 Step = Callable[[], object]
+Save = Callable[[dict[str, Any]], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +154,9 @@ def summary(ratios: Sequence[float], level: float = 0.95) -> dict[str, float]:
     }
 
 
-def measure(widths: Sequence[int], count: int, device: str) -> dict[str, Any]:
-    """Every case of every width."""
-    found = {}
+def measure(widths: Sequence[int], count: int, device: str, save: Save) -> None:
+    """Every case of every width, saved as they come."""
+    found: dict[str, Any] = {}
     for width in widths:
         layers = Layers(SHAPES[width], device)
         bare = ready(layers.bare, device)
@@ -168,7 +169,7 @@ def measure(widths: Sequence[int], count: int, device: str) -> dict[str, Any]:
                     case = f"d={width}, {flagged}/{ROWS} flagged, {columns} columns, {sites} layers"
                     found[case] = summary(pairs(bare, edited, count, device))
                     print(case, found[case], file=sys.stderr, flush=True)
-    return found
+                    save(found)
 
 
 def main() -> None:
@@ -181,9 +182,6 @@ def main() -> None:
     options = parser.parse_args()
     widths = [int(width) for width in options.widths.split(",")]
     began = where()
-    with torch.inference_mode():
-        found = measure(widths, options.pairs, options.device)
-    before = json.loads(options.json.read_text(encoding="utf-8")) if options.json.is_file() else {}
     measured = {
         "pairs": options.pairs,
         "threads": torch.get_num_threads(),
@@ -191,8 +189,14 @@ def main() -> None:
         "models": {width: f"{SHAPES[width].name}: {SHAPES[width].layers} layers" for width in widths},
         "where": began,
     }
-    result = {**before, "overhead": found, "overhead_measured": measured}
-    options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+    def save(found: dict[str, Any]) -> None:
+        before = json.loads(options.json.read_text(encoding="utf-8")) if options.json.is_file() else {}
+        result = {**before, "overhead": {**before.get("overhead", {}), **found}, "overhead_measured": measured}
+        options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    with torch.inference_mode():
+        measure(widths, options.pairs, options.device, save)
 
 
 if __name__ == "__main__":
