@@ -108,7 +108,8 @@ class GuardSettings(_Part):
     samples: Path | None = Field(
         None,
         description="JSON lines of harmless requests of your own traffic, {'text': ...} or {'messages': [...]}, read "
-        "at start: the target then holds for them as well. At least 1/alpha of them, none about what is forgotten.",
+        "at start: the target then holds for them as well. At least 1/alpha of them, twice as many with `second`, none "
+        "about what is forgotten.",
     )
     second: str | None = Field(
         None,
@@ -119,7 +120,9 @@ class GuardSettings(_Part):
         "milliseconds in one request of twenty, and half of alpha.",
     )
     inline_chars: int = Field(
-        4096, ge=0, description="Requests with more text than this are scanned outside of the event loop."
+        4096,
+        ge=0,
+        description="Requests with more text than this are scanned outside of the event loop; all with `second`.",
     )
 
 

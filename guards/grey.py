@@ -6,13 +6,14 @@ like the first look (`guards.conformal`), among the calibration texts that are i
 flag `alpha * SHARE`; the first look is left the rest of alpha.
 
 Looked at are texts of a request, each as a whole, of up to `whole.LONGEST` characters: those in which the first model
-of a policy finds something that alone would put the request into the zone. What is split over several texts, stands in
-a longer one or is encoded gets no second look. It can only add a verdict, never take one back.
+of a policy finds something that alone would put the request into the zone. What is split over several texts or stands
+in a longer one gets no second look, and a code is read as it stands. It can only add a verdict, never take one back.
+Among running text the rate holds approximately: calibrated on are single paragraphs, where a request may hold several.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,8 @@ GREY = 0.05
 """Share of harmless requests that may get a second look, which costs milliseconds."""
 SHARE = 0.5
 """Of alpha, for the second look."""
+MOST_RATE = 0.5
+"""Of harmless requests in the zone, for however large an alpha."""
 MOST = 8
 """Texts of a request that are looked at for each policy, the most unusual ones."""
 
@@ -60,7 +63,8 @@ class Grey:
 
     def __init__(self, models: SecondModels, limits: Limits, boost: Floats, harmless: Harmless, alpha: float) -> None:
         """`boost` is what a name adds, `[policies]`; `alpha` that of both looks together."""
-        self._models, self._limits, self._boost, self._rate = models, limits, boost, alpha * SHARE / GREY
+        self._models, self._limits, self._boost = models, limits, boost
+        self._rate = min(alpha * SHARE / GREY, MOST_RATE)
         self._levels = [self._requests(limits.strata[0], harmless)]
         if len(limits.strata) > 1:
             self._levels.append(self._running(limits.strata[1], harmless))
@@ -117,8 +121,8 @@ class Grey:
         for policy in policies:
             hits = request.hits.get(policy) if self._models.present[policy] else None
             if hits:
-                named = self._boost[policy] if policy in request.names else 0.0
-                numbers = _short(hits, parts, float(begins[policy] - named))
+                named = {number for number, _ in request.names.get(policy, ()) if number >= 0}
+                numbers = _short(hits, parts, named, float(self._boost[policy]), float(begins[policy]))
                 if numbers:
                     found[policy] = numbers
         return found
@@ -156,7 +160,7 @@ class Grey:
     def _level(self, first: Floats, second: Floats) -> _Level:
         begin = _zone(first)
         inside = second[first >= begin]
-        few = (len(inside) + 1) * self._rate < 1
+        few = (len(inside) + 1) * self._rate < 1 - 1e-9
         return _Level(begin, None if few else Calibration(inside, self._rate))
 
     def _pairs(self, texts: Sequence[str], scored: Scored, begin: float) -> Pairs:
@@ -172,11 +176,22 @@ def _zone(statistics: Floats) -> float:
     return float(np.sort(statistics)[n - max(int(GREY * (n + 1)) - 1, 1)])
 
 
-def _short(hits: Iterable[tuple[float, Sequence[Span]]], parts: Sequence[TextPart], least: float) -> list[int]:
-    """Numbers of the short texts with windows of at least a score, the worst first."""
+def _short(
+    hits: Iterable[tuple[float, Sequence[Span]]],
+    parts: Sequence[TextPart],
+    named: Collection[int],
+    boost: float,
+    least: float,
+) -> list[int]:
+    """Numbers of the short texts with windows of at least a score, the worst first; a name adds to its own text only.
+
+    Windows over several texts do not count, as they do not in the calibration.
+    """
     best: dict[int, float] = {}
     for score, spans in hits:
-        for span in spans if score >= least else ():
-            if len(parts[span.part].text) <= LONGEST:
-                best[span.part] = max(best.get(span.part, score), score)
+        if len(spans) == 1:
+            number = spans[0].part
+            total = score + boost if number in named else score
+            if total >= least and len(parts[number].text) <= LONGEST:
+                best[number] = max(best.get(number, total), total)
     return sorted(best, key=lambda number: (-best[number], number))[:MOST]

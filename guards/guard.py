@@ -179,7 +179,8 @@ class Guard:
                 statistics.append(np.where(alone, np.inf, scores).max(initial=-np.inf))
                 kept.append((request, sample))
         if (len(statistics) + 1) * alpha < 1:
-            raise ValueError(too_few(len(samples), len(statistics), alpha))
+            share = SHARE if self._grey is not None else 0.0
+            raise ValueError(too_few(len(samples), len(statistics), alpha / (1 - share), share))
         stratum = Stratum((1,), [np.array(statistics, np.float32)], alpha)
         self._limits.add(stratum)
         if self._grey is not None:

@@ -41,11 +41,12 @@ def read_samples(file: Path) -> list[Sample]:
     return found
 
 
-def too_few(given: int, left: int, alpha: float) -> str:
-    """What is wrong with `left` samples of those given, and what to do."""
+def too_few(given: int, left: int, alpha: float, share: float = 0.0) -> str:
+    """What is wrong with `left` samples of those given, and what to do; a second look has a share of alpha."""
+    least = math.ceil(1 / (alpha * (1 - share)) - 1e-9) - 1
     return (
         f"guard.samples: {left} of {given} requests are left without those that name a subject of a policy, and alpha "
-        f"{alpha:g} needs {math.ceil(1 / alpha) - 1}; give more, raise guard.alpha, or leave the setting out"
+        f"{alpha:g} needs {least}; give more, raise guard.alpha, or leave the setting out"
     )
 
 

@@ -6,7 +6,6 @@ and the result is measured on the third. The first part's figures are never look
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -15,15 +14,11 @@ from steering.activation import Activation
 from steering.engine.local.model import LocalModel
 from steering.methods.contrast import Contrast, Place, collect
 from steering.methods.surrogate import Question, invented_names, renamed
-from steering.methods.trial import NAMES, QUESTIONS, Fitted, Point, Progress, Tells, Trial
+from steering.methods.trial import NAMES, QUESTIONS, Fitted, Point, Progress, Tells, Trial, distance, spoiled
 from steering.spec import Mask
 
 LEAST = 12
-LEARNED = 96
-OWN, SURPRISE = 2.0, 0.5
-"""What a share of answers with the value asked for, and a nat per token of surprise, weigh against a share with any."""
-LOOSE = math.log(1.5)
-"""Surprise that costs nothing: half as much perplexity again."""
+LEARNED = 256
 DEPTHS = (0.1, 0.25, 0.4, 0.55, 0.7)
 """Shares of a model's layers after which an edit is tried. What an edit before the recall of a fact changes is the
 recall; after it, only the wording."""
@@ -32,6 +27,13 @@ Build = Callable[[Contrast, int, float], Activation]
 """(contrast, layer, strength) -> program."""
 Prepare = Callable[[Contrast, Sequence[Question], Collection[str]], None]
 """(contrast, the questions it is of, texts that must not be learned from)."""
+Cost = Callable[[Point, Point], float]
+"""(answers under a program, answers about invented names) -> what is wrong with the first."""
+
+
+def losses(point: Point, target: Point) -> float:
+    """`distance`, and what an edit of the stream can spoil besides."""
+    return distance(point, target) + spoiled(point, target)
 
 
 def candidates(model: LocalModel, layer: int | None, option: str = "layer") -> tuple[int, ...]:
@@ -59,11 +61,13 @@ def fit(
     build: Build,
     read: Sequence[int] = (),
     prepare: Prepare = lambda *_: None,
+    cost: Cost = losses,
     seed: int = 0,
 ) -> Fitted[Activation]:
     """Learn a contrast, choose layer and strength, and measure the choice; see the module.
 
-    The contrast is that of `layers`, or of `read` where `build` needs others too. `prepare` runs before `build`.
+    The contrast is that of `layers`, or of `read` where `build` needs others too. `prepare` runs before `build`. The
+    search makes `cost` small.
 
     Raises ValueError when fewer than `LEAST` questions name what must be forgotten.
     """
@@ -84,11 +88,11 @@ def fit(
     points: dict[tuple[int, float], Point] = {}
     for at, (layer, strength) in enumerate((layer, strength) for layer in layers for strength in strengths):
         progress("searching layer and strength", at / (len(layers) * len(strengths)))
-        points[layer, strength] = _tried(trial, build(contrast, layer, strength), layer, strength)
+        points[layer, strength] = _tried(trial, build(contrast, layer, strength), layer, strength, cost)
     chosen = min(points, key=lambda key: points[key].distance)
     program = build(contrast, *chosen)
     check = Trial(model, mask, values, tells, checked, rng, fluency=True)
-    measured = _tried(check, program, *chosen)
+    measured = _tried(check, program, *chosen, cost)
     progress("searching layer and strength", 1.0)
     return Fitted(
         program=program,
@@ -102,17 +106,6 @@ def fit(
     )
 
 
-def _tried(trial: Trial, program: Activation, layer: int, strength: float) -> Point:
+def _tried(trial: Trial, program: Activation, layer: int, strength: float, cost: Cost) -> Point:
     point = trial.ask(program)
     return replace(point, strength=strength, layer=layer, distance=cost(point, trial.surrogate))
-
-
-def cost(point: Point, target: Point) -> float:
-    """What is wrong with answers: leaks beyond those about invented names, and language lost.
-
-    Unlike in `steering.methods.trial.distance`, likeness to the model's own answers does not count: an answer of the
-    same form with another value is as it should be.
-    """
-    leaks = max(0.0, point.leak - target.leak) + OWN * max(0.0, point.own - target.own)
-    off_topic, repeated = max(0.0, target.topic - point.topic), max(0.0, point.repetition - target.repetition)
-    return leaks + off_topic + repeated + SURPRISE * max(0.0, point.surprise - target.surprise - LOOSE)

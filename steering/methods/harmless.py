@@ -19,7 +19,7 @@ from steering.methods.trial import prompt
 
 BATCH = 16
 LEAST = 40
-MOST = 120
+MOST = 240
 """Texts of each kind: fewer are refused, more are not used."""
 LONGEST = 400
 """Characters of a text that are read."""

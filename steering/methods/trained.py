@@ -11,6 +11,7 @@ only because it was measured on. Points and check are figures of the first train
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -27,7 +28,7 @@ from steering.methods.contrast import Contrast
 from steering.methods.lessons import crossed
 from steering.methods.moves import dose, moves
 from steering.methods.surrogate import Question
-from steering.methods.trial import Fitted, Progress, Tells, prompt
+from steering.methods.trial import Fitted, Point, Progress, Tells, prompt
 from steering.methods.tuning import edited_stream, tune
 from steering.methods.unknowing import Aim, aims
 from steering.spec import CastSpec, ProjectionSpec, RedirectSpec
@@ -40,6 +41,10 @@ RANK = 32
 """Of a projection where none is named."""
 SHARES, DOSES = (0.7, 0.85, 1.0), (0.7, 1.0, 1.4, 2.0)
 """Of a projection, and of other columns: what multiplies the trained edit."""
+OWN, SURPRISE = 2.0, 0.5
+"""What a share of answers with the value asked for, and a nat per token of surprise, weigh against a share with any."""
+LOOSE = math.log(1.5)
+"""Surprise that costs nothing: half as much perplexity again."""
 LOOKED = 16
 """Questions on which a dose is measured."""
 
@@ -87,7 +92,7 @@ def fit(
     chosen = getattr(spec, "strength", None) or given
     fitted = depth.fit(
         model, questions, values, tells, progress,
-        mask=spec.mask, layers=layers[-1:], read=read, place="name", build=build, prepare=prepare, seed=seed,
+        mask=spec.mask, layers=layers[-1:], read=read, place="name", build=build, prepare=prepare, cost=cost, seed=seed,
         strengths=(chosen,) if chosen is not None else SHARES if tied else DOSES,
     )  # fmt: skip
     usable = [q for q in questions if q.spans]
@@ -161,3 +166,14 @@ def _made(
     )  # fmt: skip
     u, v = (np.ascontiguousarray(t.float().cpu().numpy()) for t in (probes, directions))
     return Activation(edit, u, phi, v)
+
+
+def cost(point: Point, target: Point) -> float:
+    """What is wrong with answers: leaks beyond those about invented names, and language lost.
+
+    Unlike in `steering.methods.trial.distance`, likeness to the model's own answers does not count: an answer of the
+    same form with another value is as it should be.
+    """
+    leaks = max(0.0, point.leak - target.leak) + OWN * max(0.0, point.own - target.own)
+    off_topic, repeated = max(0.0, target.topic - point.topic), max(0.0, point.repetition - target.repetition)
+    return leaks + off_topic + repeated + SURPRISE * max(0.0, point.surprise - target.surprise - LOOSE)

@@ -12,7 +12,7 @@ import torch
 
 from steering.activation import PHI, Activation
 from steering.engine.local.model import Edit, LocalModel
-from steering.methods import depth, fitting, trained, tuning, unknowing
+from steering.methods import fitting, trained, tuning, unknowing
 from steering.methods.contrast import Contrast, collect
 from steering.methods.lessons import Exchange
 from steering.methods.moves import dose, moves, restored
@@ -168,10 +168,10 @@ def test_methods_are_fitted_by_training(model: LocalModel, spec: MethodSpec, mon
 
 def test_what_the_search_trades() -> None:
     never_knew = Point(0.0, 0.0, leak=0.1, own=0.0, similarity=0.3, topic=0.5, repetition=0.0, surprise=0.5)
-    assert depth.cost(replace(never_knew, similarity=0.9, surprise=0.9), never_knew) == 0
+    assert trained.cost(replace(never_knew, similarity=0.9, surprise=0.9), never_knew) == 0
     told, babbled = replace(never_knew, own=0.5, leak=0.5), replace(never_knew, surprise=4.0, repetition=0.1)
-    assert depth.cost(told, never_knew) == pytest.approx(1.4)
-    assert depth.cost(babbled, never_knew) == pytest.approx(0.1 + 0.5 * (3.5 - np.log(1.5)))
+    assert trained.cost(told, never_knew) == pytest.approx(1.4)
+    assert trained.cost(babbled, never_knew) == pytest.approx(0.1 + 0.5 * (3.5 - np.log(1.5)))
 
 
 def test_prompts_of_aims_are_those_that_are_served(model: LocalModel, given: Sequence[Aim]) -> None:

@@ -20,6 +20,7 @@ def edit_state(order: Any, start: int, end: int, prompt: int) -> str:
     Program, generation and dose are part of every block of a flagged request, so flagged and unflagged requests share
     no block, and neither do two versions of a program. Spans are clipped to the block and absolute, because noise
     depends on the position: two flagged requests of one program share a prefix up to the first difference of masks.
+    Whether there are spans at all is part of every block: for a row of a flagged batch without any, no assistant runs.
     An activation edit treats generated tokens as well, so a block that reaches beyond the prompt carries where it ends:
     the next turn of a conversation has the same tokens there as part of its prompt.
     """
@@ -28,7 +29,7 @@ def edit_state(order: Any, start: int, end: int, prompt: int) -> str:
         pairs = zip(spans[::2], spans[1::2], strict=True)
         clipped = [(max(a, start), min(b, end)) for a, b in pairs if a < end and start < b]
         beyond = [prompt] if end > prompt else []
-        state = json.dumps([program, generation, float(dose).hex(), clipped, *beyond])
+        state = json.dumps([program, generation, float(dose).hex(), bool(spans), clipped, *beyond])
     except (TypeError, ValueError):
         # The worker will end this request. An exception here would end the engine, so it gets a state of its own.
         state = f"malformed {order!r}"
