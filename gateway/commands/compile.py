@@ -59,6 +59,8 @@ def compile_policy(
     from steering.weights import WeightsError
 
     console = Console(stderr=True)
+    if recalibrate is not None and second is not None:
+        raise typer.BadParameter("the guard is kept as it is with --recalibrate", param_hint="--second")
     try:
         key = parse_key(os.environ.get("LETHE_BUNDLE_KEY", ""))
         loaded = with_method(load_policy(policy), method)

@@ -73,7 +73,8 @@ def recalibrate(
 ) -> Recalibrated:
     """Search the dose of a program again in `model`; the arguments are those of `fitting.fit`.
 
-    Raises ValueError for a program of a model that differs in more than precision, or of another method.
+    Raises ValueError for a program of a model that differs in more than precision, of another method, or with trained
+    columns: those learned what answers this very network gives.
     """
     require_another_precision(program.model, model.fingerprint)
     asked = _Asked(model, questions, values, tells, progress)
@@ -81,6 +82,8 @@ def recalibrate(
         case Program(), EcoSpec():
             return _corruption(asked, program, spec)
         case Activation(), RedirectSpec() | ProjectionSpec() | NullspaceSpec() | CastSpec():
+            if getattr(spec, "trained", False):
+                raise ValueError("trained columns are not recalibrated: compile the policy for this model")
             if program.edit.method == spec.name:
                 return _edit(asked, program, spec, harmless)
         case Difference(), UldSpec() | TwinSpec():

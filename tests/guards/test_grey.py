@@ -17,7 +17,7 @@ from guards.fit import fit
 from guards.grey import GREY, SHARE
 from guards.guard import Guard, Shared
 from guards.normalize import Normalizer
-from guards.part import FittedPart, PartError
+from guards.part import FittedName, FittedPart, PartError
 from guards.samples import Sample
 from guards.second import SecondModels
 from guards.spec import GuardSpec
@@ -28,6 +28,8 @@ from steering.weights import folder_of
 
 ALPHA, COUNT = 0.04, 1000
 NUMBER = "104217"
+COMMON = ("London", "Wood", "King", "Rose", "Black")
+"""Related names that many harmless texts hold."""
 
 
 def quiet(_step: str, _share: float) -> None:
@@ -115,6 +117,27 @@ def test_long_texts_get_no_second_look(found: Callable[..., Verdict]) -> None:
     assert not found(long).second
 
 
+def test_conversations_are_read_as_the_calibration_reads_them(twice: Shared, part2: FittedPart) -> None:
+    """A name in one text, or a window over two of them, brings no other text into the zone."""
+    names = (*part2.names, *(FittedName(name, 0, "related", 900 + i) for i, name in enumerate(COMMON)))
+    part = replace(part2, names=names, boost=1.0)
+    guard = Guard.from_parts({NUMBER: part.to_bytes()}, alpha=ALPHA, shared=twice)
+    grey = guard._grey
+    assert grey is not None
+
+    def unusual(*texts: str) -> set[str]:
+        parts = user(*texts)
+        request = guard._texts.weighed(parts)
+        return {texts[n] for n in grey._unusual(request, parts, [0], grey.floors()).get(0, ())}
+
+    asked = [item.text for item in twice.corpus.texts[:400]]
+    runs = [asked[at : at + 4] for at in range(0, len(asked) - 4, 2)]
+    alone = {text: unusual(text) for text in asked}
+    assert any(alone.values())
+    for run in runs:
+        assert unusual(*run) <= set().union(*(alone[text] for text in run))
+
+
 def test_policies_about_facts_have_no_second_model(spec: GuardSpec, twice: Shared, tmp_path: Path) -> None:
     facts = spec.model_copy(update={"granularity": "facts"})
     assert fit(facts, tmp_path, key=b"k", progress=quiet, whole=twice.whole).second is None
@@ -125,6 +148,7 @@ def test_what_was_fitted_must_fit(part2: FittedPart, twice: Shared) -> None:
     other = replace(part2, second=replace(part2.second, fingerprint="minilm 0"))
     with pytest.raises(PartError, match=r"second encoder minilm 0, but `guard\.second` is wordllama .* compile"):
         Guard.from_parts({NUMBER: other.to_bytes()}, alpha=ALPHA, shared=twice)
+    assert Guard.from_parts({NUMBER: part2.to_bytes()}, alpha=0.5, shared=twice).scan(user("Good morning."))
     broken = replace(part2, second=replace(part2.second, bias=float("nan")))
     with pytest.raises(PartError, match="not finite"):
         FittedPart.from_bytes(broken.to_bytes())

@@ -97,6 +97,11 @@ def test_refused_with_the_old_numbers_and_taken_with_new_ones(
         assert found.fitted.program.eco.seed == program.eco.seed
 
 
+def test_trained_columns_are_compiled_again(half: LocalModel, programs: dict[str, AnyProgram]) -> None:
+    with pytest.raises(ValueError, match="trained columns are not recalibrated: compile the policy"):
+        again(half, programs["redirect"], RedirectSpec(name="redirect", trained=True))
+
+
 def test_a_dose_is_in_norms_of_the_model_that_is_served(
     model: LocalModel, half: LocalModel, programs: dict[str, AnyProgram]
 ) -> None:

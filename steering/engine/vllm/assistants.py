@@ -82,7 +82,7 @@ class Assistants:
         self._running = list(
             range(len(hosts))
         )  # until the first step, so that vLLM's warm-up compiles and measures all
-        self._merged = False
+        self._merged: set[int] = set()  # rows
         self._sick: list[int] = []
 
     @property
@@ -112,11 +112,11 @@ class Assistants:
         return free
 
     def write(self, slot: int, program: Difference) -> None:
-        """Load the assistants of a program. Raises `ProgramError` before anything is written."""
+        """Load the assistants of a program. Raises `ProgramError`; its places are free then."""
         places = self.check(program)
-        self._held[slot] = program.difference, places
         for role, place in zip(program.roles, places, strict=True):
             self.hosts[place].load(program.weights(role))
+        self._held[slot] = program.difference, places
 
     def clear(self, slot: int) -> None:
         """Take a program out, if there is one in this slot."""
@@ -129,7 +129,7 @@ class Assistants:
         """A new step, without any row so far."""
         if self._rows:
             self._slot.zero_()
-        self._rows, self._active, self._running, self._merged, self._sick = [], [], [], False, []
+        self._rows, self._active, self._running, self._merged, self._sick = [], [], [], set(), []
 
     def add(self, slot: int, dose: float, request: str, first: int, end: int) -> None:
         """Rows [first, end) are under a program. Raises ValueError for a dose that would leave them as they are."""
@@ -174,7 +174,6 @@ class Assistants:
             found = (slots == slot).nonzero()[:, 0]
             for at in range(0, len(found), TOGETHER):
                 self._merge(slot, blocks, rows, found[at : at + TOGETHER], logits, head)
-        self._merged = True
         return logits
 
     def _merge(
@@ -183,9 +182,10 @@ class Assistants:
         """Write the merged logits of some rows of one program."""
         program, places = self._held[slot]
         said = [head(blocks[part, 1 + self._running.index(place)]) for place in places]
+        at = rows[part]
+        self._merged.update(at.tolist())
         if logits is None:
             return
-        at = rows[part]
         target, *others = (one.float() for one in (logits[part], *said))
         out = taken(target, others, program, self._alpha[at], self._rank[at])
         self._sick += at[out.isnan().any(dim=1)].tolist()
@@ -193,8 +193,10 @@ class Assistants:
         logits[part] = out.masked_fill(out.isnan(), 0.0).to(logits.dtype)
 
     def failed(self) -> dict[str, str]:
-        """Requests of this step whose logits must not be answered with, and why."""
-        if not self._merged:
-            return {request: "hook-not-run" for request, _, _ in self._rows}
+        """Requests of this step whose logits must not be answered with, and why.
+
+        Of every request the last row is proof: it is the one that a sampler asks for.
+        """
         sick = {request for request, first, end in self._rows if any(first <= row < end for row in self._sick)}
-        return dict.fromkeys(sick, "not-a-number")
+        lost = {request for request, _, end in self._rows if end - 1 not in self._merged}
+        return dict.fromkeys(sick, "not-a-number") | dict.fromkeys(lost, "hook-not-run")

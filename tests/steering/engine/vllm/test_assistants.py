@@ -208,6 +208,17 @@ def test_unflagged_blocks_hold_no_assistants(raw: Engine, loaded: Loaded) -> Non
     assert close(again, alone)
 
 
+def test_a_row_without_a_mask_shares_no_block(raw: Engine, loaded: Loaded) -> None:
+    """Other rows of a flagged batch carry its order with no spans; no assistant runs for them either."""
+    head, ids = loaded["p900000@1"][1], prompt(2, 160)
+    flagged = Ask([*ids, *prompt(11, 20)], [*head, 1.0, [162, 175]], salt="s")
+    (alone,) = raw.run([flagged])
+    raw.run([Ask(ids[:150], [*head, 1.0, []], salt="s")])
+    (after,) = raw.run([flagged], reset=False)
+    assert after.cached == 0
+    assert close(after, alone)
+
+
 def test_sampling_sees_the_merged_logits(raw: Engine, loaded: Loaded, local: LocalModel) -> None:
     """Seeds, several choices, penalties and stop strings work on what the assistants left."""
     program, head = loaded["p900000@1"]

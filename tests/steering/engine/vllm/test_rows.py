@@ -77,7 +77,8 @@ def test_every_row_is_merged_under_its_own_program(dtype: torch.dtype) -> None:
     wide = assistants.beside(hidden, ids, ids)
     assert [host.runs for host in hosts] == [1, 1, 1]
     # rows in any order and number, as for samples, drafts and prompts
-    chosen = torch.randperm(ROWS, generator=torch.Generator().manual_seed(3))[:250]
+    drawn = torch.randperm(ROWS, generator=torch.Generator().manual_seed(3))[:250]
+    chosen = torch.cat([drawn[(drawn != 199) & (drawn != 298)], torch.tensor([298, 199])])
     got = assistants.merged(wide[chosen], head)
     said = [head(table[ids] * weight) for weight in (3.0, -1.0, 0.5)]
     others: tuple[torch.Tensor, torch.Tensor | None]
@@ -128,7 +129,19 @@ def test_a_row_that_is_not_a_number_is_told_and_can_be_sampled() -> None:
     assert got.isfinite().all()
     assert torch.equal(got[1], head(hidden[[1, 3]])[1])
     assert not torch.equal(got[0], head(hidden[[1, 3]])[0])
-    assert assistants.failed() == {"a": "not-a-number"}
+    assert assistants.failed() == {"a": "not-a-number", "b": "hook-not-run"}, "nobody asked for the logits of b"
+
+
+def test_rows_whose_numbers_are_lost_are_no_proof(dtype: torch.dtype) -> None:
+    assistants, *_ = hosted(dtype)
+    assistants.write(1, program(1.0))
+    assistants.begin()
+    assistants.add(1, 1.0, "a", 1, 3)
+    ids = torch.arange(4)
+    wide = assistants.beside(torch.ones(4, HIDDEN, dtype=dtype), ids, ids)
+    wide[:, 2 * HIDDEN :] = 0
+    assistants.merged(wide, head)
+    assert assistants.failed() == {"a": "hook-not-run"}
 
 
 @pytest.mark.parametrize("dose", [0.0, -1.0, float("nan"), float("inf")])
@@ -149,3 +162,16 @@ def test_places_are_found_and_given_back() -> None:
     assert [host.weight for host in hosts] == [0.0, 0.0, 0.0]
     assistants.write(1, program(1.0, 2.0))
     assert [host.weight for host in hosts] == [1.0, 2.0, 0.0]
+
+
+def test_a_failed_load_holds_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    assistants, *_ = hosted(torch.float32, places=1)
+
+    def fail(self: Scaled, weights: Weights) -> None:
+        raise ProgramError("odd")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Scaled, "load", fail)
+        with pytest.raises(ProgramError, match="odd"):
+            assistants.write(1, program(1.0))
+    assistants.write(2, program(1.0))
