@@ -107,7 +107,13 @@ def build_guard(policies: Sequence[LoadedPolicy], settings: GuardSettings) -> Sc
         raise ValueError(f"guard.second: {error}") from error
     shared = Shared.load(second=second)
     parts = {policy.number: policy.guard for policy in policies}
-    return Guard.from_parts(parts, alpha=settings.alpha, shared=shared, samples=own)
+    guard = Guard.from_parts(parts, alpha=settings.alpha, shared=shared, samples=own)
+    if second is not None and policies and not guard.looks_twice:
+        raise ValueError(
+            "guard.second: no policy was compiled with a second encoder, so it would never be asked; run "
+            f"`lethe compile --second {settings.second}`, or leave the setting out"
+        )
+    return guard
 
 
 def build_output(policies: Sequence[LoadedPolicy]) -> OutputScanner:

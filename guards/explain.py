@@ -41,7 +41,8 @@ class Reason:
         policy, flagged, p_value, truncated: see `Verdict`.
         tier: what decided; `none` for a text that is not flagged.
         score: of the worst window, evidence of names added, in standard deviations above the mean harmless text; None
-            where names alone decide, and for a text without words.
+            where names alone decide, and for a text without words. Of the first look, below the threshold where the
+            second one decided.
         threshold: score from which on the policy flags a request of this size.
         names: names found, aliases and related ones.
         worst: the place with the highest score, names not added, and that score; None for a text without words. It is
@@ -67,7 +68,7 @@ class Reason:
 class Explanation:
     """One reason per policy, and milliseconds by tier: `read`, `names`, `classifier`, and the `scan` as a whole.
 
-    With a second encoder, `second` is what it takes to read the text; the scan finds it read.
+    With a second encoder, `second` is what it takes to read a short text; the scan finds it read.
     """
 
     reasons: tuple[Reason, ...]
@@ -98,9 +99,10 @@ def explain(guard: Guard, parts: Mapping[str, FittedPart], text: str, role: str 
     models.scores(reading.vectors)
     clock.append(time.perf_counter())
     whole = guard.shared.whole
-    if whole is not None:
-        whole.vectors([text[:LONGEST]])
-    clock.append(time.perf_counter())
+    looked = whole is not None and len(text) <= LONGEST
+    if whole is not None and looked:
+        whole.vectors([text])
+        clock.append(time.perf_counter())
     verdicts = guard.scan(request)
     clock.append(time.perf_counter())
     limits, evidence = guard.limits(request), models.weigh(reading, _everything(models))
@@ -115,8 +117,8 @@ def explain(guard: Guard, parts: Mapping[str, FittedPart], text: str, role: str 
         for at, verdict in enumerate(verdicts)
     ]
     spent = np.diff(clock) * 1e3
-    ms = dict(zip(("read", "names", "classifier", "second", "scan"), spent.round(3).tolist(), strict=True))
-    return Explanation(tuple(reasons), ms if whole is not None else {k: v for k, v in ms.items() if k != "second"})
+    tiers = ("read", "names", "classifier", *(["second"] if looked else []), "scan")
+    return Explanation(tuple(reasons), dict(zip(tiers, spent.round(3).tolist(), strict=True)))
 
 
 def nearest(text: str, examples: Sequence[str], reader: Reader) -> tuple[int, float]:

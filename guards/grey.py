@@ -22,6 +22,7 @@ from guards.conformal import Calibration, Stratum
 from guards.corpus_prose import LENGTHS
 from guards.encoder import Floats
 from guards.limits import Harmless, Limits, Sizes
+from guards.normalize import Bools
 from guards.request import Request
 from guards.scored import Scored
 from guards.second import Pairs, SecondModels
@@ -82,6 +83,11 @@ class Grey:
                 second = [rows[parts[n].text][policy] for policy, numbers in found.items() for n in numbers]
                 worst[place] = max(second, default=-np.inf)
         self._levels.append([self._level(first, worst)])
+
+    @property
+    def present(self) -> Bools:
+        """Which policies get a second look."""
+        return self._models.present
 
     def floors(self) -> Floats:
         """Least score of each policy, name evidence included, from which on a text may be looked at: `[policies]`."""

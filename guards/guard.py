@@ -82,8 +82,7 @@ class Guard:
         # what a name adds; a policy about facts has a threshold of its own there instead, see `guards.beside`
         self._boost = np.where(self._facts, np.float32(0), self._models.boost)
         self._position = {policy: i for i, policy in enumerate(self.policies)}
-        looks = shared.whole is not None and any(part.second is not None for part in ordered)
-        second = SecondModels(ordered, shared.whole) if looks and shared.whole is not None else None
+        second = SecondModels.of(ordered, shared.whole)
         first = alpha * (1 - SHARE) if second else alpha
         harmless = Harmless.of(shared.corpus, shared.prose, self._models, shared.reader.normalizer)
         self._limits = Limits(self._models, self._boost, harmless, first)
@@ -230,8 +229,17 @@ class Guard:
             else Verdict(self.policies[i], False, shown[i], p_values[i], "none", (), (), request.truncated)
             for i in chosen
         ]
-        seen = self._grey.look(request, parts, sizes, chosen) if self._grey is not None else {}
+        if self._grey is None:
+            return verdicts
+        open_ = [i for i, verdict in zip(chosen, verdicts, strict=True) if not verdict.flagged]
+        seen = self._grey.look(request, parts, sizes, open_)
         return [_seen(verdict, seen.get(i)) for i, verdict in zip(chosen, verdicts, strict=True)]
+
+    @property
+    def looks_twice(self) -> tuple[str, ...]:
+        """The policies that get a second look."""
+        present = self._grey.present if self._grey is not None else ()
+        return tuple(policy for policy, yes in zip(self.policies, present, strict=False) if yes)
 
     def _too_ordinary(self, alpha: float) -> str:
         counts = self.shared.corpus.deciding(self._models)
@@ -274,7 +282,7 @@ class Guard:
 
 def _seen(verdict: Verdict, seen: Seen | None) -> Verdict:
     """A verdict after the second look, which can only add one."""
-    if seen is None or verdict.flagged or not seen.flagged:
+    if seen is None or not seen.flagged:
         return verdict._replace(second=seen is not None)
     return verdict._replace(flagged=True, p_value=seen.p_value, source="second", windows=seen.texts, second=True)
 

@@ -108,6 +108,11 @@ class SecondModels:
             self._weights[:, place], self._bias[place] = part.second.weights, part.second.bias
             self.threshold[place] = part.second.threshold
 
+    @classmethod
+    def of(cls, parts: Sequence[FittedPart], whole: Whole | None) -> SecondModels | None:
+        """None without a second encoder, or where no policy was compiled with one."""
+        return cls(parts, whole) if whole is not None and any(part.second is not None for part in parts) else None
+
     def scores(self, texts: Sequence[str]) -> Floats:
         """Scores `[texts, policies]`; meaningless for a policy that is not `present`."""
         return np.asarray(self._whole.vectors(texts) @ self._weights + self._bias, np.float32)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.policy import ForgetPolicy
     from guards.guard import Guard
     from guards.part import FittedPart
+    from steering.engine.local.model import LocalModel
     from steering.methods.harmless import Harmless
     from steering.methods.surrogate import Question
 
@@ -101,7 +102,6 @@ def compile_bundle(
     from guards.reach import decided_by_names
     from guards.whole import Whole
     from steering.bundle import Manifest, write_bundle
-    from steering.engine.local.model import LocalModel
     from steering.methods import fitting
     from steering.methods.harmless import NONE
     from steering.methods.lessons import Material
@@ -113,10 +113,7 @@ def compile_bundle(
     with bars(console) as bar:
         part = fitted_guard or fit_guard(policy.guard, base, key=key, progress=bar("guard"), whole=whole)
         data = part.to_bytes()
-        loading = bar("model")
-        loading("reading weights", 0.0)
-        served = LocalModel.load(model, served_dtype(model, dtype))
-        loading("ready", 1.0)
+        served = load_served(model, dtype, bar("model"))
         guard = Guard.from_parts({number: data}, alpha=0.01)
         if fitted_guard is None:
             request = ForgetRequest.read(policy.guard, base)
@@ -205,6 +202,16 @@ def _draw(curves: Mapping[str, Sequence[tuple[float, float, float]]], path: Path
 
     draw(curves, path)
     console.print(f"Loss curves: {path}", soft_wrap=True)
+
+
+def load_served(model: str, dtype: str, progress: Callable[[str, float], None]) -> LocalModel:
+    """The model as it is served."""
+    from steering.engine.local.model import LocalModel
+
+    progress("reading weights", 0.0)
+    served = LocalModel.load(model, served_dtype(model, dtype))
+    progress("ready", 1.0)
+    return served
 
 
 def served_dtype(model: str, dtype: str) -> str:

@@ -56,7 +56,9 @@ def engine(
     name = served_model_name or Path(model).name
     if backend == "vllm":
         sites = parse_layers(edit_layers), parse_assistants(assistants)
-        _exec_vllm(str(where), name, host, port, dtype, context.args, *sites)
+        environment = _ready(str(where))
+        command = vllm_command(str(where), name, host, port, dtype, context.args, *sites)
+        os.execve(command[0], command, environment)  # noqa: S606 - our own interpreter, no shell
     elif backend == "local":
         os.environ.update({k: v for k, v in PATIENT_THREADS.items() if k not in os.environ})  # before torch is loaded
         from steering.engine.local.server import serve
@@ -141,16 +143,8 @@ def vllm_environment(environment: dict[str, str], model: str) -> dict[str, str]:
     return out
 
 
-def _exec_vllm(
-    model: str,
-    name: str,
-    host: str,
-    port: int,
-    dtype: str,
-    extra: list[str],
-    edit_layers: tuple[int, ...],
-    assistants: tuple[int, ...],
-) -> None:
+def _ready(model: str) -> dict[str, str]:
+    """The environment for vLLM. Raises `typer.BadParameter` where it cannot start."""
     if importlib.util.find_spec("vllm") is None:
         raise typer.BadParameter("vLLM is not installed: `pip install lethe-llm[vllm]`, or use --backend local")
     broken = [p for p in CUDA_ONLY if _cpu_build() and importlib.util.find_spec(p)]
@@ -158,11 +152,9 @@ def _exec_vllm(
         names = " ".join(broken)
         raise typer.BadParameter(f"{names} beside a CPU build of torch break vLLM: `pip uninstall -y {names}`")
     try:
-        environment = vllm_environment(dict(os.environ), model)
+        return vllm_environment(dict(os.environ), model)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    command = vllm_command(model, name, host, port, dtype, extra, edit_layers, assistants)
-    os.execve(command[0], command, environment)  # noqa: S606 - our own interpreter, no shell
 
 
 def _cpu_build() -> bool:

@@ -20,10 +20,9 @@ def recalibrate_bundle(
     `compile_bundle` raises.
     """
     from gateway.card import calibration, point, write_card
-    from gateway.commands.compile import bars, forgotten_values, harmless, questions, served_dtype, tells
+    from gateway.commands.compile import bars, forgotten_values, harmless, load_served, questions, tells
     from guards.guard import Guard
     from steering.bundle import Manifest, read_bundle, write_bundle
-    from steering.engine.local.model import LocalModel
     from steering.methods import fitting
     from steering.methods.harmless import NONE
     from steering.methods.recalibrate import recalibrate, require_another_precision
@@ -33,11 +32,8 @@ def recalibrate_bundle(
     number, before = bundle.manifest.number, bundle.manifest.calibration
     _same_policy(policy, bundle, old)
     with bars(console) as bar:
-        loading = bar("model")
-        loading("reading weights", 0.0)
-        served = LocalModel.load(model, served_dtype(model, dtype))
+        served = load_served(model, dtype, bar("model"))
         require_another_precision(bundle.manifest.model, served.fingerprint)
-        loading("ready", 1.0)
         asked = questions(policy, base, Guard.from_parts({number: bundle.sensitive["guard"]}, alpha=0.01))
         apart = harmless(policy, base) if fitting.conditional(policy.method) else NONE
         found = recalibrate(

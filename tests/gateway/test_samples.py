@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,22 @@ from pydantic import ValidationError
 
 from gateway.app import build_guard
 from gateway.settings import GuardSettings
+from gateway.store import load_policies
+from guards.fit import fit
+from guards.part import FittedPart
+from guards.spec import Entity, Example, GuardSpec
+from tests.gateway.conftest import BUNDLE_KEY
+
+
+@pytest.fixture(scope="module")
+def part(tmp_path_factory: pytest.TempPathFactory) -> FittedPart:
+    asked = ("Where was Zorblax Quint born?", "Who taught Zorblax Quint to sail the glass boats?")
+    spec = GuardSpec(
+        entities=(Entity(name="Zorblax Quint"),),
+        examples=tuple(Example(question=q) for q in asked),
+        retain=("Where was the king born?", "How is glass made?"),
+    )
+    return fit(spec, tmp_path_factory.mktemp("policy"), key=b"k", progress=lambda *_: None)
 
 
 def test_a_file_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
@@ -29,6 +47,15 @@ def test_a_second_encoder_that_is_not_there_stops_the_start(tmp_path: Path) -> N
         build_guard([], GuardSettings(second=f"minilm:{tmp_path}"))
     with pytest.raises(ValidationError, match="second"):
         GuardSettings(second="minilm")
+
+
+def test_a_second_encoder_that_no_policy_asks_stops_the_start(
+    tiny_model: Path, part: FittedPart, bundle: Callable[..., Path]
+) -> None:
+    (loaded,) = load_policies([bundle()], BUNDLE_KEY)
+    policy = replace(loaded, guard=part.to_bytes())
+    with pytest.raises(ValueError, match=r"guard\.second: no policy was compiled .* --second hidden:"):
+        build_guard([policy], GuardSettings(alpha=0.01, second=f"hidden:{tiny_model}"))
 
 
 def test_the_setting(tmp_path: Path) -> None:

@@ -110,6 +110,17 @@ def test_it_adds_verdicts_and_takes_none_back(
         assert whole.source != "second" or whole.windows == (Span(1, 0, len(text)),)
 
 
+def test_what_the_first_look_flags_costs_no_second_one(twice: Shared, looking: Guard) -> None:
+    assert twice.whole is not None
+    asked: list[str] = []
+    text = "Who wrote the Harry Potter books?"
+    assert looking.looks_twice == (NUMBER,)
+    (verdict,) = looking.scan(user(text))
+    assert (verdict.source, verdict.second) == ("alias", False)
+    twice.whole.vectors([text], lambda: asked.append(text))
+    assert asked, "nobody had read it with the second encoder"
+
+
 def test_long_texts_get_no_second_look(found: Callable[..., Verdict]) -> None:
     short = next(text for text in ASKED if found(text).second)
     long = f"{short}\n{'The weather was fine that day. ' * 40}"
